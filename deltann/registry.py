@@ -1,0 +1,80 @@
+"""Finding backends: lazy entry points of the group `deltann.backends`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
+
+from deltann.backend import Backend, settings
+from deltann.environment import Environment
+from deltann.errors import UsageError, one_line
+
+GROUP = "deltann.backends"
+EXTRA = "DELTANN_BACKENDS"
+"""Environment variable naming further adapters while one is being written: `mine=my_module:MyBackend,…`."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """`state` is available, unavailable (framework missing; `note` is the pip line) or broken (`note` says how)."""
+
+    name: str
+    state: str
+    version: str = ""
+    note: str = ""
+    summary: str = ""
+
+
+class BrokenBackend(Exception):
+    """An adapter that is installed but cannot be imported; never to be mistaken for one that is missing."""
+
+
+@cache
+def _points() -> dict[str, EntryPoint]:
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    for item in filter(None, os.environ.get(EXTRA, "").split(",")):
+        name, _, value = item.partition("=")
+        points[name] = EntryPoint(name, value, GROUP)
+    return points
+
+
+def names() -> list[str]:
+    """The names of all registered backends, sorted."""
+    return sorted(_points())
+
+
+@cache
+def get(name: str) -> Backend:
+    """The adapter of that name.
+
+    Raises:
+        UsageError: no such backend; the message lists those there are.
+        BrokenBackend: it is registered but cannot be imported.
+    """
+    if name not in _points():
+        raise UsageError(f"no backend '{name}'; installed adapters: {', '.join(names())}")
+    try:
+        backend: Backend = _points()[name].load()()
+    except Exception as error:
+        raise BrokenBackend(
+            f"the adapter '{name}' does not load: {type(error).__name__}: {one_line(str(error))}"
+        ) from error
+    return backend
+
+
+def availability(name: str) -> Availability:
+    """Whether the framework behind `name` is installed, without importing it."""
+    try:
+        backend = get(name)
+        return Availability(name, "available", version=backend.version(), summary=backend.summary)
+    except BrokenBackend as error:
+        return Availability(name, "broken", note=str(error))
+    except PackageNotFoundError:
+        return Availability(name, "unavailable", note=f"pip install '{backend.install}'", summary=backend.summary)
+
+
+def check(environment: Environment) -> None:
+    """Raise UsageError where the environment names an unknown backend, variant, option, value or device."""
+    settings(get(environment.backend), environment)
