@@ -136,7 +136,7 @@ def settings(backend: Backend, env: Environment) -> dict[str, Value | None]:
 
 @dataclass
 class _Progress:
-    listener: Callable[[Stage], None] = field(default=lambda stage: None)
+    listener: Callable[[Stage], None] = field(default=lambda _stage: None)
 
 
 _progress = _Progress()

@@ -73,9 +73,7 @@ class Environment:
     @property
     def slug(self) -> str:
         """A name for a folder or a file: the spec with what file systems dislike replaced, unique for each spec."""
-        return "".join(
-            c if c.isalnum() or c in "-._+=@," else {":": "~", "[": "(", "]": ")"}.get(c, "_") for c in str(self)
-        )
+        return str(self).translate({ord(":"): "~", ord("["): "(", ord("]"): ")", ord("/"): "_"})
 
 
 def split_specs(text: str) -> list[str]:
