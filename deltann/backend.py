@@ -75,6 +75,8 @@ class Backend(Protocol):
     summary: ClassVar[str]
     install: ClassVar[str]
     """The pip requirement that brings the framework, such as `deltann[ort]`."""
+    distribution: ClassVar[str]
+    """The PyPI project that `@VERSION` pins."""
     variants: ClassVar[Mapping[str, Variant]]
     options: ClassVar[Mapping[str, Option]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 from deltann.backend import Backend, settings
 from deltann.environment import Environment
@@ -38,6 +38,11 @@ def _points() -> dict[str, EntryPoint]:
         name, _, value = item.partition("=")
         points[name] = EntryPoint(name, value, GROUP)
     return points
+
+
+def own_version() -> str:
+    """The version of deltann."""
+    return version("deltann")
 
 
 def names() -> list[str]:

@@ -1,0 +1,36 @@
+# Each target does all its own set-up: a .venv, the install, the run.
+PYTHON ?= python3
+BIN := .venv/bin
+EFFICIENTNET := build/models/efficientnet_lite0.onnx
+
+.PHONY: demo test lint conformance benchmarks clean
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(EFFICIENTNET): .venv/.ready experiments/models/efficientnet_lite0.py
+	$(BIN)/python experiments/models/efficientnet_lite0.py $@
+
+build/photographs: .venv/.ready experiments/models/photographs.py
+	$(BIN)/python experiments/models/photographs.py $@
+	touch $@
+
+demo: .venv/.ready $(EFFICIENTNET) build/photographs
+	$(BIN)/deltann compare --model $(EFFICIENTNET) --backends torch,ort,tvm-O3 \
+	  --inputs build/photographs --preprocess efficientnet-lite
+
+test: .venv/.ready
+	$(BIN)/pytest
+
+conformance: .venv/.ready
+	$(BIN)/pytest -m 'long or not long'
+
+lint: .venv/.ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf build .venv

@@ -1,0 +1,160 @@
+"""ONNX Runtime at its four graph-optimisation levels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import onnx
+
+from deltann.artifact import Artifact
+from deltann.backend import Executable, Option, Tensors, Variant, enter, settings
+from deltann.environment import Environment
+from deltann.errors import Unavailable, Unsupported, one_line
+from deltann.model import Model
+from deltann.outcome import Stage
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_SOURCE = "source.onnx"
+_OPTIMISED = "optimised.onnx"
+_LOWERING = "lowering.json"
+_LEVELS = {"0": "ORT_DISABLE_ALL", "1": "ORT_ENABLE_BASIC", "2": "ORT_ENABLE_EXTENDED", "3": "ORT_ENABLE_ALL"}
+_DEVICE_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OrtBackend:
+    """The artifact on the CPU is the graph as ORT's own optimiser left it, loaded with no further optimisation."""
+
+    name: ClassVar[str] = "ort"
+    summary: ClassVar[str] = "ONNX Runtime"
+    install: ClassVar[str] = "deltann[ort]"
+    distribution: ClassVar[str] = "onnxruntime"
+    variants: ClassVar[Mapping[str, Variant]] = {
+        f"O{level}": Variant({"level": level}, f"graph optimisation level {name}") for level, name in _LEVELS.items()
+    }
+    options: ClassVar[Mapping[str, Option]] = {
+        "level": Option("graph optimisation level; set by the variants", "3", choices=tuple(_LEVELS), numerics=True),
+        "threads": Option("intra-op threads; ORT's own choice where absent", kind="count", numerics=True),
+        "providers": Option(
+            "execution providers, best first, joined with +; the device's where absent", kind="list", numerics=True
+        ),
+        "disabled_optimizers": Option(
+            "optimisers not to apply (ORT's names), joined with +", kind="list", numerics=True
+        ),
+    }
+
+    def version(self) -> str:
+        """The version of `onnxruntime`, or of its GPU build."""
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            return version("onnxruntime-gpu")
+
+    def devices(self) -> Sequence[str]:
+        """CPU and CUDA."""
+        return tuple(_DEVICE_PROVIDERS)
+
+    def unsupported(self, model: Model, env: Environment) -> str | None:
+        """ORT says itself what it lacks when it reads the model; nothing is known before."""
+        del model, env
+        return None
+
+    def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
+        """Optimise the graph once and keep it; for other providers than the CPU's keep the source and the settings.
+
+        Raises:
+            Unsupported: an operator or opset that this ORT lacks.
+        """
+        providers = self._providers(env)
+        onnx.save_model(model.proto(), workdir / _SOURCE)
+        enter(Stage.COMPILE)
+        if providers == ["CPUExecutionProvider"]:
+            options = self._session_options(env)
+            options.optimized_model_filepath = str(workdir / _OPTIMISED)
+            self._session(workdir / _SOURCE, options, providers, env)
+            (workdir / _SOURCE).unlink()
+            return Artifact.of(workdir, [_OPTIMISED])
+        lowering = {"level": settings(self, env)["level"], "providers": providers}
+        (workdir / _LOWERING).write_text(json.dumps(lowering))
+        return Artifact.of(workdir, [_SOURCE, _LOWERING])
+
+    @contextmanager
+    def load(self, artifact: Artifact, env: Environment) -> Iterator[Executable]:
+        """Open a session on the artifact.
+
+        Raises:
+            Unavailable: this ORT or this machine lacks the provider asked for.
+        """
+        import onnxruntime
+
+        options = self._session_options(env)
+        file = artifact.folder / _SOURCE
+        if _OPTIMISED in artifact.files:
+            file = artifact.folder / _OPTIMISED
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        yield _Session(self._session(file, options, self._providers(env), env))
+
+    def _providers(self, env: Environment) -> list[str]:
+        import onnxruntime
+
+        chosen = settings(self, env)["providers"]
+        wanted = list(chosen) if isinstance(chosen, tuple) else [_DEVICE_PROVIDERS[env.device or "cpu"]]
+        available = onnxruntime.get_available_providers()
+        for provider in wanted:
+            if provider not in available:
+                raise Unavailable(f"this ONNX Runtime has no {provider}; it has {', '.join(available)}")
+        return wanted
+
+    def _session_options(self, env: Environment) -> onnxruntime.SessionOptions:
+        import onnxruntime
+
+        values = settings(self, env)
+        options = onnxruntime.SessionOptions()
+        level = _LEVELS[str(values["level"])]
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        # Warnings about serialising hardware-specific graphs are what we ask for, not news.
+        options.log_severity_level = 3
+        if isinstance(values["threads"], int):
+            options.intra_op_num_threads = values["threads"]
+        return options
+
+    def _session(self, file: Path, options: Any, providers: list[str], env: Environment) -> Any:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        disabled = settings(self, env)["disabled_optimizers"]
+        try:
+            session = onnxruntime.InferenceSession(
+                str(file),
+                options,
+                providers=providers,
+                disabled_optimizers=list(disabled) if isinstance(disabled, tuple) else None,
+            )
+        except errors.NotImplemented as error:
+            raise Unsupported(f"ONNX Runtime {self.version()}: {one_line(str(error))}") from error
+        except errors.Fail as error:
+            if "is under development" in str(error) or "opset" in str(error).lower():
+                raise Unsupported(f"ONNX Runtime {self.version()}: {one_line(str(error))}") from error
+            raise
+        if session.get_providers()[0] != providers[0]:
+            raise Unavailable(
+                f"ONNX Runtime fell back from {providers[0]} to {session.get_providers()[0]}; see its log"
+            )
+        return session
+
+
+class _Session:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._names = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Run the session; it returns when the outputs are on the host."""
+        outputs = self._session.run(self._names, dict(inputs))
+        return dict(zip(self._names, outputs, strict=True))

@@ -1,0 +1,75 @@
+"""The specification itself: `onnx.reference.ReferenceEvaluator`. Slow, plain numpy, and part of every installation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import onnx
+
+from deltann.artifact import Artifact
+from deltann.backend import Executable, Option, Tensors, Variant
+from deltann.environment import Environment
+from deltann.errors import Unsupported, one_line
+from deltann.model import Model
+
+_FILE = "model.onnx"
+
+
+class ReferenceBackend:
+    """Runs the model as it stands, one operator after the other, as `onnx` defines each."""
+
+    name: ClassVar[str] = "reference"
+    summary: ClassVar[str] = "onnx.reference, the specification itself (slow)"
+    install: ClassVar[str] = "deltann"
+    distribution: ClassVar[str] = "onnx"
+    variants: ClassVar[Mapping[str, Variant]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
+
+    def version(self) -> str:
+        """The version of `onnx`."""
+        return version(self.distribution)
+
+    def devices(self) -> Sequence[str]:
+        """The CPU alone."""
+        return ("cpu",)
+
+    def unsupported(self, model: Model, env: Environment) -> str | None:
+        """Nothing is known to be lacking before the evaluator is built; `load` says what is."""
+        del model, env
+        return None
+
+    def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
+        """Copy the model, external data included, into one file."""
+        del env
+        onnx.save_model(model.proto(), workdir / _FILE)
+        return Artifact.of(workdir, [_FILE])
+
+    @contextmanager
+    def load(self, artifact: Artifact, env: Environment) -> Iterator[Executable]:
+        """Build the evaluator.
+
+        Raises:
+            Unsupported: an operator has no reference implementation.
+        """
+        del env
+        from onnx.reference import ReferenceEvaluator
+
+        try:
+            evaluator = ReferenceEvaluator(str(artifact.folder / _FILE))
+        except (NotImplementedError, onnx.checker.ValidationError) as error:
+            raise Unsupported(f"onnx.reference {version(self.distribution)}: {one_line(str(error))}") from error
+        yield _Evaluator(evaluator)
+
+
+class _Evaluator:
+    def __init__(self, evaluator: Any) -> None:
+        self._evaluator = evaluator
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Evaluate node by node."""
+        outputs = self._evaluator.run(None, dict(inputs))
+        return dict(zip(self._evaluator.output_names, outputs, strict=True))

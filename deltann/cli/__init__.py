@@ -1,0 +1,51 @@
+"""The command line: a thin layer over the Python calls. Modules here import click alone at their top level."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from deltann.cli.backends import backends
+from deltann.cli.compare import compare
+from deltann.cli.doctor import doctor
+from deltann.cli.report import report
+from deltann.errors import UsageError
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Turns what a user can cause into one line and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = 2
+            raise failure from error
+        except KeyboardInterrupt:
+            click.echo("deltann: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("deltann"), prog_name="deltann")
+def main() -> None:
+    """Will this model behave the same after I deploy it?
+
+    \b
+    Exit codes of compare and report:
+      0  the environments agree
+      1  they differ
+      2  usage or input error
+      3  a backend failed: crash, time-out, unsupported, unavailable
+      4  inconclusive: these inputs could not have told
+    130  interrupted
+    """
+
+
+for _command in (compare, report, backends, doctor):
+    main.add_command(_command)

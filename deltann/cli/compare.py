@@ -1,0 +1,89 @@
+"""`deltann compare`: the main command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_MODEL = "what is compared"
+_RUN_OPTIONS = ("model", "backends", "inputs", "against", "shape", "preprocess", "labels", "label_offset", "limit",
+                "batch_size", "skip_bad_inputs", "timeout", "out", "map_outputs")  # fmt: skip
+
+
+@click.command()
+@click.option("--model", type=click.Path(path_type=Path), help="The ONNX model.")
+@click.option("--backends", help="Environments, comma-separated: torch,ort-O1,tvm-O3,torch[precision=float64].")
+@click.option("--against", type=click.Path(path_type=Path), help="A second ONNX model, compared under each backend.")
+@click.option(
+    "--map-outputs", multiple=True, metavar="OLD=NEW", help="Match output OLD of --model with NEW of --against."
+)
+@click.option("--inputs", help="A folder of images, an .npz or .npy file, or random:N[,seed=…,dist=normal|uniform]. "
+              "[default: random:64]")  # fmt: skip
+@click.option("--shape", multiple=True, metavar="NAME=1x3x224x224", help="Bind the dynamic dimensions of an input.")
+@click.option(
+    "--preprocess", metavar="NAME|FILE.toml", help="How images become inputs: a preset or a pipeline of yours."
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="CSV with the samples' true classes.")
+@click.option(
+    "--label-offset", type=int, help="Class = label + offset (1 for models with a background class). [default: 0]"
+)
+@click.option("--limit", type=int, help="Use the first N samples.")
+@click.option("--batch-size", type=int, help="Samples a run, where the model's batch is dynamic. [default: 1]")
+@click.option("--skip-bad-inputs", is_flag=True, help="Go on without the images that cannot be read.")
+@click.option("--reference", help="The environment to judge the others by; every pair is judged where absent.")
+@click.option("--rtol", multiple=True, metavar="[OUTPUT=]X", help="Relative tolerance, for all outputs or one.")
+@click.option("--atol", multiple=True, metavar="[OUTPUT=]X", help="Absolute tolerance, for all outputs or one.")
+@click.option("--max-disagreement", metavar="RATE", help="Share of samples whose top-1 may differ: 0.5% or 0.005.")
+@click.option("--timeout", multiple=True, metavar="[STAGE=]SECONDS",
+              help="Deadline of each stage (CONVERT, COMPILE, LOAD; RUN: between signs of progress), or of one. "
+              "[default: 600]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/DATE-MODEL]")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."
+)
+@click.option("--from", "from_run", type=click.Path(path_type=Path), metavar="RUN",
+              help="Judge a stored run by other thresholds; nothing is executed.")  # fmt: skip
+@click.pass_context
+def compare(ctx: click.Context, json_file: Path | None, from_run: Path | None, **options: Any) -> None:
+    """Run one model under several environments on identical inputs, and say where they differ."""
+    import deltann
+    from deltann.errors import UsageError
+    from deltann.report.progress import progress
+
+    thresholds = {key: options.pop(key) for key in ("reference", "rtol", "atol", "max_disagreement")}
+    given = {key: value for key, value in options.items() if value not in (None, (), False)}
+    if from_run is not None:
+        if given:
+            raise UsageError(
+                f"--from takes no --{next(iter(given)).replace('_', '-')}: a stored run is only judged anew"
+            )
+        result = deltann.load(from_run, **thresholds)
+    else:
+        for needed in ("model", "backends"):
+            if needed not in given:
+                raise UsageError(f"--{needed} is missing: deltann compare --model FILE.onnx --backends torch,ort")
+        with progress() as listener:
+            result = deltann.compare(
+                given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
+            )
+    show(result, json_file)
+    ctx.exit(result.exit_code)
+
+
+def show(result: Any, json_file: Path | None) -> None:
+    """Print the one screen, and write the JSON where it was asked for."""
+    from deltann.errors import UsageError
+    from deltann.report.console import print_result
+    from deltann.report.json import to_json
+
+    if json_file is not None and str(json_file) == "-":
+        click.echo(to_json(result))
+        return
+    print_result(result)
+    if json_file is not None:
+        try:
+            json_file.write_text(to_json(result))
+        except OSError as error:
+            raise UsageError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error

@@ -1,0 +1,158 @@
+"""A result as tables: rows for pandas, JSON and Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deltann.comparison.output import OutputComparison
+from deltann.comparison.rows import without_trailing_ones
+from deltann.outcome import Status
+from deltann.store import CellRecord, Run
+from deltann.tasks import Task, infer_task
+from deltann.tasks.classification import predictions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from deltann.result import Pair, Result
+
+
+def cell_rows(result: Result) -> list[dict[str, Any]]:
+    """A row a cell; times in seconds, `median_ms` a sample and no verdict, accuracies by output name."""
+    rows = []
+    for record in result.records:
+        outcome, facts = record.outcome, record.facts
+        rows.append({
+            "cell": str(record.cell),
+            "environment": record.cell.environment,
+            "role": record.cell.role,
+            "status": outcome.status.value,
+            "stage": outcome.stage and outcome.stage.value,
+            "symptom": outcome.symptom and outcome.symptom.value,
+            "reason": outcome.reason,
+            "version": facts.get("version"),
+            "artifact": facts.get("artifact"),
+            "artifact_cached": facts.get("artifact_cached"),
+            "lower_s": facts.get("lower_s"),
+            "load_s": facts.get("load_s"),
+            "median_ms": result.median_ms(record.cell),
+            "accuracy": {name: hit.rate for name, hit in result.accuracies.get(str(record.cell), {}).items()},
+        })  # fmt: skip
+    return rows
+
+
+def pair_rows(result: Result) -> list[dict[str, Any]]:
+    """A row a pair and output (one row with `output` None where the pair has no outputs in common)."""
+    rows = []
+    for pair in result.compared:
+        head = {
+            "candidate": str(pair.candidate),
+            "reference": str(pair.reference),
+            "verdict": pair.judgement.verdict.value,
+            "judged": pair.judged,
+            "reasons": list(pair.judgement.reasons),
+        }
+        outputs = pair.comparison.outputs if pair.comparison else ()
+        rows += [{**head, **_output_row(output)} for output in outputs] or [{**head, "output": None}]
+    return rows
+
+
+def _output_row(output: OutputComparison) -> dict[str, Any]:
+    row: dict[str, Any] = {"output": output.name, "task": output.task.value}
+    if numeric := output.numeric:
+        names = ("elements", "max_abs", "mean_abs", "rms", "max_ulp", "cosine", "outside",
+                 "nonfinite_one_side", "nonfinite_both", "worst_sample")  # fmt: skip
+        row |= {name: getattr(numeric, name) for name in names}
+    if tolerance := output.tolerance:
+        row |= {"rtol": tolerance.rtol, "atol": tolerance.atol, "tolerance_source": tolerance.source}
+    if found := output.classification:
+        row |= {
+            "samples": found.samples,
+            "top1_disagreements": found.disagreements,
+            "top1_rate": found.rate,
+            "top1_low": found.interval[0],
+            "top1_high": found.interval[1],
+            "ties": found.ties,
+            "beyond_rounding": found.beyond_rounding,
+            "top_k": found.k,
+            "top_k_disagreements": found.top_k_disagreements,
+            "ranked_rows": found.ranking.rows,
+            "kendall_tau_mean": found.ranking.tau_mean,
+            "kendall_tau_min": found.ranking.tau_min,
+            "rbo_mean": found.ranking.rbo_mean,
+            "rbo_min": found.ranking.rbo_min,
+        }
+    return row
+
+
+def flip_rows(result: Result, pair: Pair) -> list[dict[str, Any]]:
+    """A row a label flip of the pair: the sample, both labels and margins (in the scores' unit), tie or not."""
+    names = result.run.sample_names
+    outputs = pair.comparison.outputs if pair.comparison else ()
+    return [
+        {
+            "output": output.name,
+            "sample": names[flip.sample],
+            "candidate_label": flip.label_a,
+            "reference_label": flip.label_b,
+            "candidate_margin": flip.margin_a,
+            "reference_margin": flip.margin_b,
+            "envelope": flip.envelope,
+            "kind": flip.kind.value,
+        }
+        for output in outputs
+        if output.classification
+        for flip in output.classification.flips
+    ]
+
+
+def cell_table(result: Result) -> pa.Table:
+    """`outcomes.parquet`: `cell_rows`, the accuracies as (output, rate) pairs."""
+    import pyarrow as pa
+
+    rows = [{**row, "accuracy": list(row["accuracy"].items())} for row in cell_rows(result)]
+    kinds = {"median_ms": pa.float64(), "lower_s": pa.float64(), "load_s": pa.float64(), "artifact_cached": pa.bool_(),
+             "accuracy": pa.map_(pa.string(), pa.float64())}  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
+    return pa.Table.from_pylist(rows, schema)
+
+
+def sample_table(run: Run, records: Sequence[CellRecord]) -> pa.Table:
+    """`samples.parquet`: a row a sample, cell and classification output.
+
+    Columns: cell, output, index, sample, label (the class expected, null where unknown), prediction (−1: none, a NaN),
+    score, margin (both in the scores' unit).
+    """
+    import pyarrow as pa
+
+    schema = pa.schema([
+        ("cell", pa.string()), ("output", pa.string()), ("index", pa.int64()), ("sample", pa.string()),
+        ("label", pa.int64()), ("prediction", pa.int64()), ("score", pa.float64()), ("margin", pa.float64()),
+    ])  # fmt: skip
+    names = run.sample_names
+    labels = expected_classes(run) or [None] * len(names)
+    parts = []
+    for record in records:
+        outputs = run.outputs(record.cell) if record.outcome.status is Status.OK else {}
+        for output, scores in outputs.items():
+            if infer_task(scores) is not Task.CLASSIFICATION or len(scores) != len(names):
+                continue
+            found = predictions(without_trailing_ones(scores))
+            columns = [
+                [str(record.cell)] * len(names), [output] * len(names), np.arange(len(names)), names,
+                labels, found.label, found.score, found.margin,
+            ]  # fmt: skip
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+            parts.append(pa.Table.from_arrays(arrays, schema=schema))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def expected_classes(run: Run) -> list[int | None] | None:
+    """The class each sample should get: its label and the label offset; None where no labels are known."""
+    labels = run.document["labels"]
+    if labels is None:
+        return None
+    return [None if value is None else value + (labels["offset"] or 0) for value in labels["values"]]

@@ -1,0 +1,207 @@
+"""A stored run, judged: a pure function of the run and of what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deltann.comparison.pair import Comparison, compare_outputs
+from deltann.comparison.tolerance import parse_tolerances
+from deltann.comparison.verdict import Judgement, Verdict, judge, overall, parse_rate
+from deltann.criteria import Criteria
+from deltann.environment import Environment
+from deltann.errors import UsageError
+from deltann.outcome import Status
+from deltann.store import Cell, CellRecord, Run, RunStatus, open_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells and what came of comparing them; `comparison` is None where one of them has no outputs.
+
+    Differences are candidate − reference. `judged`: whether the verdict of the run rests on this pair.
+    """
+
+    candidate: Cell
+    reference: Cell
+    comparison: Comparison | None
+    judgement: Judgement
+    judged: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison found. The frames are made anew at each use; `pairs` etc. in tuples are the plain data."""
+
+    run: Run
+    criteria: Criteria
+    records: tuple[CellRecord, ...]
+    compared: tuple[Pair, ...]
+    accuracies: Mapping[str, Mapping[str, float]]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Over the pairs that are judged; NOT_COMPARED ones do not hide what the others say."""
+        judgements = [pair.judgement for pair in self.compared if pair.judged]
+        compared = [judgement for judgement in judgements if judgement.verdict is not Verdict.NOT_COMPARED]
+        return overall(compared) if compared else Verdict.NOT_COMPARED
+
+    @property
+    def exit_code(self) -> int:
+        """0 agree, 1 differ, 3 a backend failed, 4 inconclusive; a difference outweighs a failure elsewhere."""
+        if self.verdict is Verdict.DIFFER:
+            return 1
+        if any(record.outcome.status is not Status.OK for record in self.records):
+            return 3
+        return 0 if self.verdict is Verdict.AGREE else 4
+
+    @property
+    def identical(self) -> tuple[tuple[Cell, ...], ...]:
+        """Groups of cells of one model whose artifacts are byte for byte the same: they say nothing about each other."""
+        groups: dict[tuple[str, str], list[Cell]] = {}
+        for record in self.records:
+            if digest := record.facts.get("artifact"):
+                groups.setdefault((record.cell.role, digest), []).append(record.cell)
+        return tuple(tuple(cells) for cells in groups.values() if len(cells) > 1)
+
+    def median_ms(self, cell: Cell) -> float | None:
+        """Median milliseconds a sample over the runs but the first; a hint, not a verdict on speed."""
+        times = self.run.times(cell)
+        times = times[~np.isnan(times)]
+        steady: npt.NDArray[np.float64] = times[1:] if len(times) > 1 else times
+        return float(np.median(steady)) * 1e3 / self.run.document["rows"] if len(steady) else None
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row a cell: cell, role, environment, status, stage, symptom, reason, version, artifact, times, accuracy."""
+        import pandas as pd
+
+        from deltann.frames import cell_rows
+
+        return pd.DataFrame(cell_rows(self))
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """A row a pair and output: every number of the comparison, and the pair's verdict."""
+        import pandas as pd
+
+        from deltann.frames import pair_rows
+
+        return pd.DataFrame(pair_rows(self))
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """A row a sample, cell and classification output: prediction, score, margin, and the label where known."""
+        from deltann.frames import sample_table
+
+        return sample_table(self.run, self.records).to_pandas()
+
+
+def load(
+    run: str | Path | Run,
+    reference: str | None = None,
+    rtol: float | str | Sequence[str] = (),
+    atol: float | str | Sequence[str] = (),
+    max_disagreement: float | str | None = None,
+) -> Result:
+    """Judge a stored run, by the criteria it was made with except those given here. Runs no framework.
+
+    Raises:
+        UsageError: not a run, an unfinished or damaged one, or criteria that cannot be read or do not fit it.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    if run.status is not RunStatus.COMPLETE:
+        raise UsageError(
+            f"{run.folder}: the run is {run.status}, not complete; repeat its command with --out {run.folder}"
+        )
+    stored = Criteria(**{key: _tuples(value) for key, value in run.document["criteria"].items()})
+    given = Criteria.of(reference, rtol, atol, max_disagreement)
+    return evaluate(run, Criteria(*(getattr(given, key) or getattr(stored, key) for key in stored.__dict__)))
+
+
+def evaluate(run: Run, criteria: Criteria) -> Result:
+    """Compare every pair of cells that have outputs, and judge.
+
+    Raises:
+        UsageError: the criteria cannot be read, or name an environment or output that the run lacks.
+    """
+    tolerances = parse_tolerances(criteria.rtol, criteria.atol)
+    limit = None if criteria.max_disagreement is None else parse_rate(criteria.max_disagreement)
+    reference = reference_cell(run.cells, criteria.reference)
+    records = tuple(run.record(cell) for cell in run.cells)
+    ok = {record.cell: run.outputs(record.cell) for record in records if record.outcome.status is Status.OK}
+    mapping: Mapping[str, str] = run.document.get("map_outputs", {})
+    compared = []
+    for candidate, base in _pairs(run.cells, reference):
+        judged = reference is None or reference == base
+        if candidate not in ok or base not in ok:
+            missing = candidate if candidate not in ok else base
+            status = next(record.outcome.status for record in records if record.cell == missing)
+            judgement = Judgement(Verdict.NOT_COMPARED, (f"{missing} is {status}",))
+            compared.append(Pair(candidate, base, None, judgement, judged))
+            continue
+        renames = mapping if candidate.role != base.role else {}
+        comparison = compare_outputs(
+            ok[candidate], ok[base], tolerances, mapping={new: old for old, new in renames.items()}
+        )
+        compared.append(Pair(candidate, base, comparison, judge(comparison, limit), judged))
+    return Result(run, criteria, records, tuple(compared), _accuracies(run, ok))
+
+
+def reference_cell(cells: Sequence[Cell], spec: str | None) -> Cell | None:
+    """The cell that `--reference` names.
+
+    Raises:
+        UsageError: no such environment in this run, or a run of two models, whose reference is the first model.
+    """
+    if spec is None:
+        return None
+    if any(cell.role != "model" for cell in cells):
+        raise UsageError("--reference does not go with --against: there the first model is the reference")
+    wanted = str(Environment.parse(spec))
+    for cell in cells:
+        if cell.environment == wanted:
+            return cell
+    raise UsageError(f"--reference {spec} is not among the environments: {', '.join(str(cell) for cell in cells)}")
+
+
+def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Cell]]:
+    """(candidate, reference) of every pair; of two models, each environment's one against its other."""
+    if any(cell.role != "model" for cell in cells):
+        by_role = {(cell.role, cell.environment): cell for cell in cells}
+        return [(cell, by_role["model", env]) for (role, env), cell in by_role.items() if role != "model"]
+    pairs = [(second, first) for first, second in combinations(cells, 2)]
+    return [(base, candidate) if candidate == reference else (candidate, base) for candidate, base in pairs]
+
+
+def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> dict[str, dict[str, float]]:
+    """Top-1 accuracy by cell and classification output, where labels are known."""
+    from deltann.tasks import Task, infer_task
+    from deltann.tasks.classification import accuracy
+
+    labels = run.document["labels"]
+    if labels is None:
+        return {}
+    truth = np.asarray(labels["values"], dtype=np.int64)
+    return {
+        str(cell): {
+            name: accuracy(scores, truth, offset=labels["offset"])
+            for name, scores in outputs.items()
+            if infer_task(scores) is Task.CLASSIFICATION
+        }
+        for cell, outputs in ok.items()
+    }
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

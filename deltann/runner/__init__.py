@@ -1,0 +1,1 @@
+"""Running cells: each environment in a worker process of its own."""

@@ -1,0 +1,72 @@
+"""Lowered artifacts, kept in the cache by everything that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from deltann.artifact import Artifact
+from deltann.backend import Backend, enter, settings
+from deltann.environment import Environment
+from deltann.model import Model
+from deltann.outcome import Stage
+
+
+def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path) -> tuple[Artifact, bool]:
+    """The artifact, and whether it was in the cache. A failed or killed lowering leaves nothing that looks finished."""
+    folder = cache / "artifacts" / _key(backend, model, env)
+    artifact = Artifact.read(folder)
+    if artifact is not None:
+        return artifact, True
+    work = folder.with_name(f"{folder.name}.{os.getpid()}")
+    work.mkdir(parents=True)
+    try:
+        enter(Stage.CONVERT)
+        backend.lower(model, env, work).save()
+        shutil.rmtree(folder, ignore_errors=True)
+        work.rename(folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    artifact = Artifact.read(folder)
+    if artifact is None:
+        raise RuntimeError(f"the artifact in {folder} changed while it was written; try again")
+    return artifact, False
+
+
+def _key(backend: Backend, model: Model, env: Environment) -> str:
+    facts = {
+        "model": model.sha256,
+        "inputs": [str(spec) for spec in model.inputs],
+        "backend": backend.name,
+        "settings": settings(backend, env),
+        "device": env.device or backend.devices()[0],
+        "version": backend.version(),
+        "adapter": _source_digest(backend),
+        "host": _cpu(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _source_digest(backend: Backend) -> str:
+    """The adapter's own code is part of what made the artifact."""
+    module = Path(inspect.getfile(type(backend)))
+    files = sorted(module.parent.rglob("*.py")) if module.name == "__init__.py" else [module]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _cpu() -> str:
+    """The CPU's model and what it can do: code compiled for one may not run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    facts = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines if ":" in line}
+    return " ".join([platform.machine(), platform.processor(), facts.get("model name", ""), facts.get("flags", "")])

@@ -1,0 +1,76 @@
+"""The interpreter an environment runs under: this one, or that of a virtual environment with the version it pins."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import deltann
+from deltann import registry
+from deltann.environment import Environment
+from deltann.errors import Unavailable, one_line
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """`command` starts it; `variables` are what its process needs to find deltann and the adapter."""
+
+    command: list[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def interpreter(environment: Environment, cache: Path) -> Interpreter:
+    """This interpreter, or that of `ort@1.20.1`: made by uv on first use, kept in the cache.
+
+    Raises:
+        Unavailable: uv is missing, or it cannot install that version; the message has uv's own reason.
+    """
+    if environment.version is None:
+        return Interpreter([sys.executable])
+    backend = registry.get(environment.backend)
+    requirement = f"{backend.distribution}=={environment.version}"
+    folder = cache / "versions" / f"{requirement}-py{sys.version_info.major}.{sys.version_info.minor}"
+    if not (folder / ".ready").is_file():
+        _build(folder, requirement)
+    sources = folder / "sources"
+    adapter = sys.modules[type(backend).__module__].__package__ or type(backend).__module__
+    _link(sources, [deltann.__name__, adapter.partition(".")[0]])
+    entry = f"{type(backend).__module__}:{type(backend).__qualname__}"
+    # Only these two packages come from here: everything else must be the pinned environment's own.
+    variables = {"PYTHONPATH": str(sources), registry.EXTRA: f"{environment.backend}={entry}"}
+    return Interpreter([str(folder / "bin" / "python")], variables)
+
+
+def _build(folder: Path, requirement: str) -> None:
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if uv is None:
+        raise Unavailable(f"{requirement} needs uv to make its own environment: pip install uv")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), requirement, "numpy",
+         f"onnx=={version('onnx')}"],
+    ):  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            reason = one_line(done.stderr.replace("\n", " "), 200)
+            raise Unavailable(f"uv could not make an environment with {requirement}: {reason}")
+    (folder / ".ready").touch()
+
+
+def _link(sources: Path, packages: list[str]) -> None:
+    sources.mkdir(exist_ok=True)
+    for name in packages:
+        target = Path(inspect.getfile(sys.modules[name])).parent
+        link = sources / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target, target_is_directory=True)

@@ -1,0 +1,173 @@
+"""The worker process: one environment, told over stdin what to do, answering over stdout in JSON lines.
+
+Requests, one JSON object a line:
+    {"op": "prepare", "environment", "model", "cache"}   lower (or find the artifact in the cache) and load
+    {"op": "run", "inputs": {name: file}, "out", "samples", "rows", "batched"}
+Answers: {"event": "stage", "stage"}, {"event": "samples", "done"} and, last, one of
+    {"event": "done", …}, {"event": "raised", "kind", "reason", "detail"}.
+It imports numpy, onnx and its own framework alone, so that it can run under another interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+import numpy as np
+
+from deltann import registry
+from deltann.backend import Executable, enter, listen
+from deltann.environment import Environment
+from deltann.errors import Unavailable, Unsupported, one_line
+from deltann.model import Model
+from deltann.outcome import Stage
+from deltann.runner.artifacts import lower_or_reuse
+from deltann.runner.outputs import OutputWriter
+
+_PROGRESS_EVERY_S = 0.1
+
+
+class Worker:
+    """Answers requests for one environment; the executable stays loaded between them."""
+
+    def __init__(self, answers: TextIO) -> None:
+        self._answers = answers
+        self._loaded = ExitStack()
+        self._executable: Executable | None = None
+
+    def answer(self, event: str, **fields: Any) -> None:
+        """Write one answer."""
+        self._answers.write(json.dumps({"event": event, **fields}) + "\n")
+        self._answers.flush()
+
+    def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Lower and load; returns the facts worth recording."""
+        environment = Environment.parse(request["environment"])
+        model = Model.from_json(request["model"])
+        enter(Stage.CONVERT)
+        backend = registry.get(environment.backend)
+        if reason := backend.unsupported(model, environment):
+            raise Unsupported(reason)
+        started = time.perf_counter()
+        artifact, cached = lower_or_reuse(backend, model, environment, Path(request["cache"]))
+        lowered = time.perf_counter()
+        enter(Stage.LOAD)
+        self._executable = self._loaded.enter_context(backend.load(artifact, environment))
+        return {
+            "version": backend.version(),
+            "artifact": artifact.digest,
+            "artifact_cached": cached,
+            "lower_s": lowered - started,
+            "load_s": time.perf_counter() - lowered,
+        }
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Feed every sample, batch by batch, from the first that is not stored yet."""
+        if self._executable is None:
+            raise RuntimeError("'run' was asked for before 'prepare'")
+        enter(Stage.RUN)
+        samples, rows, batched = request["samples"], request["rows"], request["batched"]
+        arrays = {name: np.load(file, mmap_mode="r") for name, file in request["inputs"].items()}
+        writer = OutputWriter(Path(request["out"]), samples, rows, batched)
+        told = time.monotonic()
+        for run in range(writer.next_run, -(-samples // rows)):
+            feeds = {name: _rows(array, run, rows, batched) for name, array in arrays.items()}
+            started = time.perf_counter()
+            outputs = self._executable.run(feeds)
+            writer.write(run, outputs, time.perf_counter() - started)
+            if time.monotonic() - told > _PROGRESS_EVERY_S:
+                told = time.monotonic()
+                self.answer("samples", done=min((run + 1) * rows, samples))
+        return {"samples": samples}
+
+    def close(self) -> None:
+        """Unload."""
+        self._loaded.close()
+
+
+def _rows(array: np.ndarray[Any, Any], run: int, rows: int, batched: bool) -> np.ndarray[Any, Any]:
+    """The input of run number `run`; a last, short batch repeats its last row, so that all runs have one shape."""
+    if not batched:
+        return np.asarray(array[run])
+    batch = np.asarray(array[run * rows : (run + 1) * rows])
+    if len(batch) < rows:
+        batch = np.concatenate([batch, np.repeat(batch[-1:], rows - len(batch), axis=0)])
+    return batch
+
+
+def _raised(error: BaseException) -> dict[str, str]:
+    kinds = {Unsupported: "unsupported", Unavailable: "unavailable", MemoryError: "memory"}
+    kind = next((name for cls, name in kinds.items() if isinstance(error, cls)), "exception")
+    text = one_line(str(error)) or type(error).__name__
+    if kind == "exception" and any(sign in str(error).lower() for sign in ("out of memory", "bad_alloc")):
+        kind = "memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind = "storage"
+    reason = text if kind in ("unsupported", "unavailable") else f"{type(error).__name__}: {text}"
+    return {"kind": kind, "reason": reason, "detail": "".join(traceback.format_exception(error))}
+
+
+def _claim_streams() -> tuple[TextIO, TextIO]:
+    """Keep stdin and stdout for the protocol; what frameworks print goes to stderr, which is the cell's log."""
+    requests = os.fdopen(os.dup(0), "r")
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _requests(stream: TextIO) -> Iterator[dict[str, Any]]:
+    """Requests as they come. The stream's end means that the parent is gone, whatever is running here just then."""
+    queue: SimpleQueue[dict[str, Any]] = SimpleQueue()
+
+    def read() -> None:
+        for line in stream:
+            queue.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield queue.get()
+
+
+def main() -> None:
+    """Serve until the parent closes stdin."""
+    faulthandler.enable()
+    _die_with_parent()
+    requests, answers = _claim_streams()
+    worker = Worker(answers)
+    listen(lambda stage: worker.answer("stage", stage=stage.value))
+    operations = {"prepare": worker.prepare, "run": worker.run}
+    for request in _requests(requests):
+        if request["op"] == "exit":
+            worker.close()
+            return
+        try:
+            facts = operations[request["op"]](request)
+        except Exception as error:
+            worker.answer("raised", **_raised(error))
+        else:
+            worker.answer("done", **facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""A run on disk.
+
+    RUN/run.json               schema version, status, what was asked, models, inputs, versions, host, git revision
+    RUN/cells/CELL/cell.json   a cell's outcome and facts, written when it ends; worker.log beside it
+    RUN/outputs/CELL/          the cell's outputs (`deltann.runner.outputs`)
+    RUN/outcomes.parquet       a row a cell, written at the end
+    RUN/samples.parquet        a row a sample, cell and classification output, written at the end
+
+Every file is written under another name and renamed, so a run that was killed has whole files or none, and says
+`"status": "running"`. All reports are functions of such a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from deltann.environment import Environment
+from deltann.errors import UsageError, one_line
+from deltann.model import Model
+from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.runner.outputs import read_outputs, read_times
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 1
+
+
+class RunStatus(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One environment applied to the model (`role` "model") or to the other one (`role` "against")."""
+
+    environment: str
+    role: str = "model"
+
+    def __str__(self) -> str:
+        return self.environment if self.role == "model" else f"{self.role}:{self.environment}"
+
+    @property
+    def folder(self) -> str:
+        """Relative to `cells/` and `outputs/`."""
+        return f"{self.role}/{Environment.parse(self.environment).slug}"
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """What is known of a cell that ended. `facts`: version, artifact digest, seconds to lower and to load, …"""
+
+    cell: Cell
+    outcome: Outcome
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its `run.json`."""
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def status(self) -> RunStatus:
+        """How far it came."""
+        return RunStatus(self.document["status"])
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells asked for, in the order asked."""
+        return tuple(Cell(**cell) for cell in self.document["cells"])
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models by role."""
+        return {role: Model.from_json(data) for role, data in self.document["models"].items()}
+
+    @property
+    def sample_names(self) -> list[str]:
+        """The samples' names, in the order of the rows of every output."""
+        return list(self.document["inputs"]["names"])
+
+    def record(self, cell: Cell) -> CellRecord:
+        """What happened to the cell; NOT_RUN where it has not ended."""
+        path = self.folder / "cells" / cell.folder / "cell.json"
+        if not path.is_file():
+            return CellRecord(cell, Outcome(Status.NOT_RUN, reason="the run ended before it"))
+        data = json.loads(path.read_text())
+        outcome = data["outcome"]
+        stage, symptom = outcome["stage"], outcome["symptom"]
+        return CellRecord(
+            cell,
+            Outcome(
+                Status(outcome["status"]),
+                Stage(stage) if stage else None,
+                Symptom(symptom) if symptom else None,
+                outcome["reason"],
+                outcome["detail"],
+            ),
+            data["facts"],
+        )
+
+    def save_record(self, record: CellRecord) -> None:
+        """Store how a cell ended."""
+        data = {"outcome": asdict(record.outcome), "facts": dict(record.facts)}
+        write_json(self.folder / "cells" / record.cell.folder / "cell.json", data)
+
+    def outputs_folder(self, cell: Cell) -> Path:
+        """Where the cell's outputs are, or will be."""
+        return self.folder / "outputs" / cell.folder
+
+    def log(self, cell: Cell) -> Path:
+        """What the cell's worker printed."""
+        return self.folder / "cells" / cell.folder / "worker.log"
+
+    def outputs(self, cell: Cell) -> dict[str, npt.NDArray[Any]]:
+        """The outputs of a cell that is OK, memory-mapped, by output name.
+
+        Raises:
+            UsageError: they are missing or damaged.
+        """
+        try:
+            return read_outputs(self.outputs_folder(cell))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self.folder}: the outputs of {cell} are missing or damaged ({one_line(str(error))}); run it again"
+            ) from error
+
+    def times(self, cell: Cell) -> npt.NDArray[Any]:
+        """Seconds of each run of the cell's executable."""
+        return read_times(self.outputs_folder(cell))
+
+    def with_status(self, status: RunStatus) -> Run:
+        """The same run with its status changed, on disk too."""
+        run = Run(self.folder, {**self.document, "status": status.value})
+        write_json(self.folder / "run.json", run.document)
+        return run
+
+
+def open_run(folder: str | Path) -> Run:
+    """Read a run.
+
+    Raises:
+        UsageError: not a run's folder, damaged, or of a newer schema.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        document = json.loads(path.read_text())
+        schema = int(document["schema"])
+    except OSError as error:
+        raise UsageError(f"{folder}: no run there (no readable run.json); give a folder that `--out` made") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
+    if schema > SCHEMA:
+        raise UsageError(f"{path}: schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann")
+    return Run(Path(folder), document)
+
+
+def create_run(folder: Path, document: Mapping[str, Any]) -> Run:
+    """Start a run, or take up the unfinished one in `folder` that asked for the same.
+
+    Raises:
+        UsageError: the folder holds an unfinished run of another request, or cannot be written to.
+    """
+    document = {**document, "schema": SCHEMA, "status": RunStatus.RUNNING.value}
+    if (folder / "run.json").exists():
+        old = open_run(folder)
+        changed = sorted(
+            key for key in _identity(document) if _identity(document)[key] != _identity(old.document).get(key)
+        )
+        if changed:
+            raise UsageError(f"{folder} holds an unfinished run of another {', '.join(changed)}: choose another --out")
+        return old.with_status(RunStatus.RUNNING)
+    try:
+        write_json(folder / "run.json", {**document, "created": datetime.now(UTC).isoformat(timespec="seconds")})
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
+    return open_run(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UsageError where a run could not be written to `folder`, before any work is done for it."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write to {folder}: {existing} is no folder you may write to; choose another --out")
+    if (folder / "run.json").exists():
+        if open_run(folder).status is RunStatus.COMPLETE:
+            raise UsageError(f"{folder} holds a finished run: see `deltann report {folder}`, or choose another --out")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and holds no run: choose another --out")
+
+
+def _identity(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a run that a resumed one must share, as JSON would read them back."""
+    parts = {
+        "model": {role: model["sha256"] for role, model in document["models"].items()},
+        "inputs": document["inputs"]["digest"],
+        "shapes": {role: model["inputs"] for role, model in document["models"].items()},
+        "backends": document["cells"],
+        "versions": document["versions"],
+        "labels": document["labels"],
+        "rows": document["rows"],
+    }
+    return dict(json.loads(json.dumps(parts)))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file so that a reader sees the old file or the whole new one."""
+    from pyarrow import parquet
+
+    temporary = path.with_name(f"{path.name}.part")
+    parquet.write_table(table, temporary)
+    temporary.replace(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(json.dumps(data, indent=1, allow_nan=False))
+    temporary.replace(path)
+
+
+def host() -> dict[str, Any]:
+    """The machine a run was made on."""
+    return {
+        "node": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name, where the system tells it."""
+    try:
+        lines: Iterator[str] = iter(Path("/proc/cpuinfo").read_text().splitlines())
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout one stands in, `+` where it has changes; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

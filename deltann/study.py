@@ -1,0 +1,236 @@
+"""`deltann.compare`: from what a user asks for to a finished run, cell after cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import deltann.store as store
+from deltann import registry
+from deltann.binding import Binding, bind, parse_shapes
+from deltann.cache import cache_dir
+from deltann.criteria import Criteria
+from deltann.dataset import Materialised, Source, materialise, parse_source
+from deltann.environment import Environment, parse_all
+from deltann.errors import UsageError
+from deltann.labels import load_labels
+from deltann.model import Model, load_model
+from deltann.outcome import Stage, Status
+from deltann.preprocess import Pipeline, load_pipeline
+from deltann.result import Result, check_criteria, evaluate
+from deltann.runner.cell import Work, run_cell
+from deltann.runner.deadlines import parse_deadlines
+from deltann.store import Cell, Run, RunStatus
+
+Listener = Callable[[str, str, int, int | None], None]
+DEFAULT_INPUTS = "random:64"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a run; `folder` holds what was done, and the same request goes on there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"interrupted; to go on, repeat the command with --out {folder}")
+        self.folder = folder
+
+
+def compare(
+    model: str | Path,
+    backends: str | Iterable[str],
+    *,
+    inputs: Any = DEFAULT_INPUTS,
+    against: str | Path | None = None,
+    map_outputs: Mapping[str, str] | Sequence[str] = (),
+    shape: Mapping[str, tuple[int, ...]] | Sequence[str] = (),
+    preprocess: str | Path | Pipeline | None = None,
+    labels: str | Path | None = None,
+    label_offset: int | None = None,
+    limit: int | None = None,
+    batch_size: int = 1,
+    skip_bad_inputs: bool = False,
+    reference: str | None = None,
+    rtol: float | str | Sequence[str] = (),
+    atol: float | str | Sequence[str] = (),
+    max_disagreement: float | str | None = None,
+    timeout: float | str | Sequence[str] = (),
+    out: str | Path | None = None,
+    listener: Listener = lambda _what, _doing, _done, _total: None,
+) -> Result:
+    """Run `model` under each environment on identical inputs, and compare what comes out.
+
+    Args:
+        model: an ONNX file.
+        backends: specs such as `"torch,ort-O1"` or `["torch", "tvm-O3"]`.
+        inputs: a folder of images, an .npz or .npy file, `random:N[,seed=…,dist=normal|uniform]`, one array
+            [N, …] for a model of one input, or arrays by input name.
+        against: a second ONNX file, compared with the first under each environment.
+        map_outputs: `{old: new}` or `["old=new"]`: output `old` of `model` is matched with `new` of `against`.
+        shape: `{input: (1, 3, 224, 224)}` or `["input=1x3x224x224"]`, for dynamic dimensions other than the batch.
+        preprocess: a preset's name, a TOML file or a `Pipeline`; images need one.
+        labels: a CSV file with the samples' true classes; class = label + `label_offset`.
+        limit: use the first so many samples.
+        batch_size: samples a run, where the model's batch is dynamic.
+        skip_bad_inputs: go on without images that cannot be read (they are named in the result).
+        reference: the environment by which the others are judged; every pair is judged where None.
+        rtol, atol: tolerances for all outputs or, as `"logits=1e-3"`, for one.
+        max_disagreement: the share of samples whose top-1 may differ, such as `0.005` or `"0.5%"`.
+        timeout: seconds for each stage, or `["COMPILE=1200"]` for one; RUN's is between two signs of progress.
+        out: the run's folder; an unfinished run there that asked for the same goes on.
+        listener: called with (what, doing, done, total) as the work goes on.
+
+    Raises:
+        UsageError: the request or its input is wrong; one line that says how to mend it.
+        Interrupted: Ctrl-C.
+    """
+    environments = parse_all(backends)
+    criteria = Criteria.of(reference, rtol, atol, max_disagreement)
+    timeouts = parse_deadlines((str(timeout),) if isinstance(timeout, (int, float, str)) else timeout)
+    models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
+    cells = tuple(Cell(str(environment), role) for environment in environments for role in models)
+    if len(cells) < 2:
+        raise UsageError("one environment alone has nothing to agree with: name a second backend, or --against a model")
+    for environment in environments:
+        _check(environment)
+    renames = _parse_map(map_outputs, models)
+    check_criteria(criteria, cells)
+    folder = Path(out) if out is not None else _new_folder(models["model"].name)
+    store.check_writable(folder)
+
+    source = parse_source(inputs)
+    pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
+    bindings = _bind(models, shape, batch_size)
+    made = {
+        role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
+        for role, binding in bindings.items()
+    }
+    truth = None if labels is None else load_labels(Path(labels), made["model"].names)
+    work = {
+        role: Work(binding.model, made[role].arrays, len(made[role].names), binding.rows, binding.batched)
+        for role, binding in bindings.items()
+    }
+    document = {
+        "deltann": registry.own_version(),
+        "models": {role: binding.model.to_json() for role, binding in bindings.items()},
+        "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
+        "rows": bindings["model"].rows,
+        "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
+        "labels": None if truth is None else {"values": truth, "offset": label_offset},
+        "map_outputs": renames,
+        "criteria": criteria.to_json(),
+        "versions": {name: registry.availability(name).version for name in sorted({e.backend for e in environments})},
+        "host": store.host(),
+        "git": store.git_revision(),
+    }
+    run = store.create_run(folder, document)
+    return _execute(run, work, criteria, timeouts, listener)
+
+
+def _execute(
+    run: Run, work: Mapping[str, Work], criteria: Criteria, timeouts: Mapping[Stage, float], listener: Listener
+) -> Result:
+    cache = cache_dir()
+    try:
+        for cell in run.cells:
+            if run.record(cell).outcome.status in (Status.NOT_RUN, Status.UNAVAILABLE):
+                total = work[cell.role].samples
+                record = run_cell(
+                    run, cell, work[cell.role], timeouts, cache,
+                    lambda stage, done, name=str(cell), total=total: listener(name, stage, done, total),
+                )  # fmt: skip
+                listener(str(cell), record.outcome.status, total, total)
+        result = evaluate(run, criteria)
+        store.save_tables(run, result.records)
+        run.with_status(RunStatus.COMPLETE)
+    except KeyboardInterrupt:
+        run.with_status(RunStatus.INTERRUPTED)
+        raise Interrupted(run.folder) from None
+    return result
+
+
+def _check(environment: Environment) -> None:
+    try:
+        registry.check(environment)
+    except registry.BrokenBackend:
+        # Installed and broken is a finding about that cell, told when its turn comes.
+        return
+
+
+def _bind(
+    models: Mapping[str, Model], shape: Mapping[str, tuple[int, ...]] | Sequence[str], batch_size: int
+) -> dict[str, Binding]:
+    shapes = dict(shape) if isinstance(shape, Mapping) else parse_shapes(shape)
+    bindings = {}
+    for role, model in models.items():
+        # Of two models, each takes the shapes that name its inputs; a name that neither has is still refused.
+        others = {spec.name for other in models.values() if other is not model for spec in other.inputs}
+        own = {spec.name for spec in model.inputs}
+        fitting = {name: dims for name, dims in shapes.items() if name in own or name not in others}
+        bindings[role] = bind(model, fitting, batch_size)
+    return bindings
+
+
+def _materialise(
+    source: Source,
+    binding: Binding,
+    pipeline: Pipeline | None,
+    limit: int | None,
+    skip_bad: bool,
+    listener: Listener,
+) -> Materialised:
+    def progress(done: int, total: int) -> None:
+        listener("inputs", "preprocess", done, total)
+
+    return materialise(source, binding, pipeline, cache_dir(), limit=limit, skip_bad=skip_bad, progress=progress)
+
+
+def _describe(source: str, made: Mapping[str, Materialised]) -> dict[str, Any]:
+    """What the run's document says of the inputs.
+
+    Raises:
+        UsageError: the two models would not get the same samples.
+    """
+    names = made["model"].names
+    for role, other in made.items():
+        if other.names != names:
+            raise UsageError(
+                f"--{role} takes {len(other.names)} samples of these inputs, --model {len(names)}: give inputs that fit both"
+            )
+    return {
+        "source": source,
+        "names": list(names),
+        "digest": {role: inputs.digest for role, inputs in made.items()},
+        "pipeline": {role: inputs.pipeline for role, inputs in made.items()},
+        "skipped": [list(item) for item in made["model"].skipped],
+        "notes": sorted({note for inputs in made.values() for note in inputs.notes}),
+    }
+
+
+def _parse_map(given: Mapping[str, str] | Sequence[str], models: Mapping[str, Model]) -> dict[str, str]:
+    if not given:
+        return {}
+    if "against" not in models:
+        raise UsageError("--map-outputs matches the outputs of two models: give the second with --against")
+    pairs = dict(given) if isinstance(given, Mapping) else {}
+    for text in () if isinstance(given, Mapping) else given:
+        old, separator, new = text.partition("=")
+        if not (separator and old and new) or old in pairs:
+            raise UsageError(f"--map-outputs {text}: write OLD=NEW, each OLD once")
+        pairs[old] = new
+    for role, names in (("model", pairs.keys()), ("against", pairs.values())):
+        outputs = [spec.name for spec in models[role].outputs]
+        for name in names:
+            if name not in outputs:
+                raise UsageError(
+                    f"--map-outputs: {models[role].name} has no output '{name}'; its outputs: {', '.join(outputs)}"
+                )
+    return pairs
+
+
+def _new_folder(model: str) -> Path:
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(model).stem)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{stem}"
+    taken = [Path("runs") / name, *(Path("runs") / f"{name}-{number}" for number in range(2, 100))]
+    return next(folder for folder in taken if not folder.exists())
