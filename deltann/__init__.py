@@ -1,9 +1,9 @@
 """deltann: will this model behave the same after I deploy it, and if not: where, why, how much, whose fault?
 
-    import deltann
+import deltann
 
-    result = deltann.compare("resnet50.onnx", backends=["torch", "ort", "tvm-O3"], inputs="images/", preprocess="imagenet")
-    result.verdict, result.pairs, result.cells, result.samples
+result = deltann.compare("resnet50.onnx", backends=["torch", "ort", "tvm-O3"], inputs="images/", preprocess="imagenet")
+result.verdict, result.pairs, result.cells, result.samples
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Criteria:
-    """`rtol` and `atol` as written (`1e-3`, `logits=1e-3`); `max_disagreement` as a rate (`0.5%`); `reference` a spec."""
+    """As written: `rtol` and `atol` `1e-3` or `logits=1e-3`, `max_disagreement` a rate (`0.5%`), `reference` a spec."""
 
     reference: str | None = None
     rtol: tuple[str, ...] = ()

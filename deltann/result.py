@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deltann.comparison.pair import Comparison, compare_outputs
+from deltann.comparison.output import Comparison, compare_outputs
+from deltann.comparison.rows import without_trailing_ones
 from deltann.comparison.tolerance import parse_tolerances
 from deltann.comparison.verdict import Judgement, Verdict, judge, overall, parse_rate
 from deltann.criteria import Criteria
 from deltann.environment import Environment
-from deltann.errors import UsageError
+from deltann.errors import Unsupported, UsageError
+from deltann.model import Model
 from deltann.outcome import Status
 from deltann.store import Cell, CellRecord, Run, RunStatus, open_run
+from deltann.tasks import Task, infer_task
+from deltann.tasks.classification import Accuracy, accuracy, predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +51,7 @@ class Result:
     criteria: Criteria
     records: tuple[CellRecord, ...]
     compared: tuple[Pair, ...]
-    accuracies: Mapping[str, Mapping[str, float]]
+    accuracies: Mapping[str, Mapping[str, Accuracy]]
 
     @property
     def verdict(self) -> Verdict:
@@ -67,7 +71,7 @@ class Result:
 
     @property
     def identical(self) -> tuple[tuple[Cell, ...], ...]:
-        """Groups of cells of one model whose artifacts are byte for byte the same: they say nothing about each other."""
+        """Groups of cells of one model with byte-identical artifacts: their agreement says nothing."""
         groups: dict[tuple[str, str], list[Cell]] = {}
         for record in self.records:
             if digest := record.facts.get("artifact"):
@@ -104,7 +108,8 @@ class Result:
         """A row a sample, cell and classification output: prediction, score, margin, and the label where known."""
         from deltann.frames import sample_table
 
-        return sample_table(self.run, self.records).to_pandas()
+        frame: pd.DataFrame = sample_table(self.run, self.records).to_pandas()
+        return frame
 
 
 def load(
@@ -126,7 +131,9 @@ def load(
         )
     stored = Criteria(**{key: _tuples(value) for key, value in run.document["criteria"].items()})
     given = Criteria.of(reference, rtol, atol, max_disagreement)
-    return evaluate(run, Criteria(*(getattr(given, key) or getattr(stored, key) for key in stored.__dict__)))
+    criteria = Criteria(*(getattr(given, field.name) or getattr(stored, field.name) for field in fields(Criteria)))
+    check_criteria(criteria, run.cells, candidate_outputs(run.models))
+    return evaluate(run, criteria)
 
 
 def evaluate(run: Run, criteria: Criteria) -> Result:
@@ -150,12 +157,28 @@ def evaluate(run: Run, criteria: Criteria) -> Result:
             judgement = Judgement(Verdict.NOT_COMPARED, (f"{missing} is {status}",))
             compared.append(Pair(candidate, base, None, judgement, judged))
             continue
-        renames = mapping if candidate.role != base.role else {}
-        comparison = compare_outputs(
-            ok[candidate], ok[base], tolerances, mapping={new: old for old, new in renames.items()}
-        )
+        renames = {new: old for old, new in mapping.items()} if candidate.role != base.role else {}
+        try:
+            sides = (str(candidate), str(base))
+            comparison = compare_outputs(ok[candidate], ok[base], tolerances, mapping=renames, sides=sides)
+        except Unsupported as error:
+            compared.append(Pair(candidate, base, None, Judgement(Verdict.INCONCLUSIVE, (str(error),)), judged))
+            continue
         compared.append(Pair(candidate, base, comparison, judge(comparison, limit), judged))
     return Result(run, criteria, records, tuple(compared), _accuracies(run, ok))
+
+
+def check_criteria(criteria: Criteria, cells: Sequence[Cell], outputs: Sequence[str]) -> None:
+    """Raise UsageError, before anything runs, where the criteria cannot be read or name what is not there."""
+    parse_tolerances(criteria.rtol, criteria.atol).check(outputs)
+    if criteria.max_disagreement is not None:
+        parse_rate(criteria.max_disagreement)
+    reference_cell(cells, criteria.reference)
+
+
+def candidate_outputs(models: Mapping[str, Model]) -> list[str]:
+    """The names that outputs go by in tolerances: those of --against, where there are two models."""
+    return [spec.name for spec in models.get("against", models["model"]).outputs]
 
 
 def reference_cell(cells: Sequence[Cell], spec: str | None) -> Cell | None:
@@ -184,23 +207,19 @@ def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Ce
     return [(base, candidate) if candidate == reference else (candidate, base) for candidate, base in pairs]
 
 
-def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> dict[str, dict[str, float]]:
+def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> dict[str, dict[str, Accuracy]]:
     """Top-1 accuracy by cell and classification output, where labels are known."""
-    from deltann.tasks import Task, infer_task
-    from deltann.tasks.classification import accuracy
-
     labels = run.document["labels"]
     if labels is None:
         return {}
-    truth = np.asarray(labels["values"], dtype=np.int64)
-    return {
-        str(cell): {
-            name: accuracy(scores, truth, offset=labels["offset"])
-            for name, scores in outputs.items()
-            if infer_task(scores) is Task.CLASSIFICATION
-        }
-        for cell, outputs in ok.items()
-    }
+    found: dict[str, dict[str, Accuracy]] = {}
+    for cell, outputs in ok.items():
+        for name, scores in outputs.items():
+            if infer_task(scores) is Task.CLASSIFICATION and len(scores) == len(labels["values"]):
+                scores = without_trailing_ones(scores)
+                hits = accuracy(predictions(scores), scores.shape[1], labels["values"], labels["offset"])
+                found.setdefault(str(cell), {})[name] = hits
+    return found
 
 
 def _tuples(value: Any) -> Any:

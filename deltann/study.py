@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from deltann.criteria import Criteria
 from deltann.dataset import Materialised, Source, materialise, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
+from deltann.frames import cell_table, sample_table
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
-from deltann.result import Result, check_criteria, evaluate
+from deltann.result import Result, candidate_outputs, check_criteria, evaluate
 from deltann.runner.cell import Work, run_cell
 from deltann.runner.deadlines import parse_deadlines
-from deltann.store import Cell, Run, RunStatus
+from deltann.store import Cell, Run, RunStatus, write_table
 
 Listener = Callable[[str, str, int, int | None], None]
 DEFAULT_INPUTS = "random:64"
@@ -95,7 +97,7 @@ def compare(
     for environment in environments:
         _check(environment)
     renames = _parse_map(map_outputs, models)
-    check_criteria(criteria, cells)
+    check_criteria(criteria, cells, candidate_outputs(models))
     folder = Path(out) if out is not None else _new_folder(models["model"].name)
     store.check_writable(folder)
 
@@ -135,19 +137,21 @@ def _execute(
     try:
         for cell in run.cells:
             if run.record(cell).outcome.status in (Status.NOT_RUN, Status.UNAVAILABLE):
-                total = work[cell.role].samples
-                record = run_cell(
-                    run, cell, work[cell.role], timeouts, cache,
-                    lambda stage, done, name=str(cell), total=total: listener(name, stage, done, total),
-                )  # fmt: skip
-                listener(str(cell), record.outcome.status, total, total)
+                notify = partial(_notify, listener, str(cell), work[cell.role].samples)
+                record = run_cell(run, cell, work[cell.role], timeouts, cache, notify)
+                notify(record.outcome.status, work[cell.role].samples)
         result = evaluate(run, criteria)
-        store.save_tables(run, result.records)
+        write_table(run.folder / "outcomes.parquet", cell_table(result))
+        write_table(run.folder / "samples.parquet", sample_table(run, result.records))
         run.with_status(RunStatus.COMPLETE)
     except KeyboardInterrupt:
         run.with_status(RunStatus.INTERRUPTED)
         raise Interrupted(run.folder) from None
     return result
+
+
+def _notify(listener: Listener, what: str, total: int, doing: str, done: int) -> None:
+    listener(what, doing, done, total)
 
 
 def _check(environment: Environment) -> None:
@@ -196,7 +200,7 @@ def _describe(source: str, made: Mapping[str, Materialised]) -> dict[str, Any]:
     for role, other in made.items():
         if other.names != names:
             raise UsageError(
-                f"--{role} takes {len(other.names)} samples of these inputs, --model {len(names)}: give inputs that fit both"
+                f"--{role} takes {len(other.names)} of these samples, --model {len(names)}: give inputs that fit both"
             )
     return {
         "source": source,
@@ -216,8 +220,8 @@ def _parse_map(given: Mapping[str, str] | Sequence[str], models: Mapping[str, Mo
     pairs = dict(given) if isinstance(given, Mapping) else {}
     for text in () if isinstance(given, Mapping) else given:
         old, separator, new = text.partition("=")
-        if not (separator and old and new) or old in pairs:
-            raise UsageError(f"--map-outputs {text}: write OLD=NEW, each OLD once")
+        if not (separator and old and new) or old in pairs or new in pairs.values():
+            raise UsageError(f"--map-outputs {text}: write OLD=NEW, each OLD and each NEW once")
         pairs[old] = new
     for role, names in (("model", pairs.keys()), ("against", pairs.values())):
         outputs = [spec.name for spec in models[role].outputs]

@@ -16,6 +16,10 @@ from deltann.errors import UsageError
 INTERRUPTED = 130
 
 
+class _OneLine(click.ClickException):
+    exit_code = 2
+
+
 class _Commands(click.Group):
     """Turns what a user can cause into one line and its exit code."""
 
@@ -23,11 +27,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from error
-        except KeyboardInterrupt:
-            click.echo("deltann: interrupted", err=True)
+            raise _OneLine(str(error)) from error
+        except KeyboardInterrupt as stop:
+            click.echo(f"deltann: {stop or 'interrupted'}", err=True)
             ctx.exit(INTERRUPTED)
 
 

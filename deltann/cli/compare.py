@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-_MODEL = "what is compared"
-_RUN_OPTIONS = ("model", "backends", "inputs", "against", "shape", "preprocess", "labels", "label_offset", "limit",
-                "batch_size", "skip_bad_inputs", "timeout", "out", "map_outputs")  # fmt: skip
+if TYPE_CHECKING:
+    from deltann import Result
 
 
 @click.command()
@@ -45,8 +45,7 @@ _RUN_OPTIONS = ("model", "backends", "inputs", "against", "shape", "preprocess",
 )
 @click.option("--from", "from_run", type=click.Path(path_type=Path), metavar="RUN",
               help="Judge a stored run by other thresholds; nothing is executed.")  # fmt: skip
-@click.pass_context
-def compare(ctx: click.Context, json_file: Path | None, from_run: Path | None, **options: Any) -> None:
+def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> None:
     """Run one model under several environments on identical inputs, and say where they differ."""
     import deltann
     from deltann.errors import UsageError
@@ -69,10 +68,10 @@ def compare(ctx: click.Context, json_file: Path | None, from_run: Path | None, *
                 given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
             )
     show(result, json_file)
-    ctx.exit(result.exit_code)
+    sys.exit(result.exit_code)
 
 
-def show(result: Any, json_file: Path | None) -> None:
+def show(result: Result, json_file: Path | None) -> None:
     """Print the one screen, and write the JSON where it was asked for."""
     from deltann.errors import UsageError
     from deltann.report.console import print_result

@@ -207,7 +207,7 @@ def _verdict(result: Result) -> list[RenderableType]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     numbers = {"accuracy", "ms/sample*", "max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos", "top-5", "τ", "RBO"}
     for column in columns:
         options: dict[str, Any] = {"justify": "right"} if column in numbers else {}

@@ -1,0 +1,59 @@
+"""Label flips: samples that the two sides classify differently, and whether rounding alone can explain it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from deltann.comparison.rows import Array
+from deltann.comparison.tolerance import Tolerance
+from deltann.tasks.classification import NO_PREDICTION, Predictions
+
+
+class Kind(StrEnum):
+    """TIE: both sides hold the two labels equal within rounding; what they chose between says nothing."""
+
+    TIE = "tie"
+    BEYOND_ROUNDING = "beyond rounding"
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Sample index, both labels (−1: a NaN in the row), and what decides between them, in units of the score.
+
+    `margin_a` and `margin_b`: by how much each side prefers its own label to the other's, None where a score is not
+    finite. This is the top-1/top-2 gap where the other's label is the runner-up, and larger where it is further down
+    (which no rounding explains, however close the runner-up). `envelope` = 2·(atol + rtol·|top score|), the top score
+    being the larger magnitude of the reference's two: the most by which two elements, each inside the tolerance, can
+    shift a gap.
+    """
+
+    sample: int
+    label_a: int
+    label_b: int
+    margin_a: float | None
+    margin_b: float | None
+    envelope: float | None
+    kind: Kind
+
+
+def flips(a: Array, b: Array, left: Predictions, right: Predictions, tolerance: Tolerance) -> tuple[Flip, ...]:
+    """Every flip between scores [N, C], given the predictions from them; b is the reference."""
+    differ = (left.label != right.label) | (left.label == NO_PREDICTION)
+    found = []
+    for sample in map(int, np.flatnonzero(differ)):
+        ours, theirs = int(left.label[sample]), int(right.label[sample])
+        if NO_PREDICTION in (ours, theirs):
+            found.append(Flip(sample, ours, theirs, None, None, None, Kind.BEYOND_ROUNDING))
+            continue
+        pair_a, pair_b = (np.asarray(side[sample, [ours, theirs]], np.float64) for side in (a, b))
+        if not (np.isfinite(pair_a).all() and np.isfinite(pair_b).all()):
+            found.append(Flip(sample, ours, theirs, None, None, None, Kind.BEYOND_ROUNDING))
+            continue
+        margin_a, margin_b = float(pair_a[0] - pair_a[1]), float(pair_b[1] - pair_b[0])
+        envelope = 2 * (tolerance.atol + tolerance.rtol * float(np.abs(pair_b).max()))
+        kind = Kind.TIE if max(margin_a, margin_b) <= envelope else Kind.BEYOND_ROUNDING
+        found.append(Flip(sample, ours, theirs, margin_a, margin_b, envelope, kind))
+    return tuple(found)

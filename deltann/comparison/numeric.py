@@ -1,0 +1,180 @@
+"""How far two arrays are apart: absolutely, in root mean square, in units in the last place, as an angle.
+
+ULP distance: floats of one format, read as sign-magnitude integers, are in the order of their values, so the
+distance of two is the count of steps between them (Dawson, "Comparing Floating Point Numbers", 2012).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deltann.comparison.rows import PIECE, Array, flat_pieces
+from deltann.comparison.tolerance import Tolerance
+from deltann.errors import Unsupported
+
+_FLOATS = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class NumericError:
+    """Differences over the elements that are finite on both sides; None where there are none.
+
+    `max_abs` is an exact int for integer and bool outputs, and infinite where the difference overflows float64.
+    `cosine` is None where a side is all zeros (or its squares leave the range of float64); `max_ulp` is None unless
+    both sides are floats, and counts steps of the wider format where they differ in it.
+    `nonfinite_one_side`: elements that are NaN or infinite on one side only, or differently on both;
+    `nonfinite_both`: elements that are both NaN or the same infinity, which proves no agreement.
+    `outside`: finite elements with |a − b| > atol + rtol·|b|. `worst_sample`: the row of the first one-sided
+    non-finite element, else of the largest difference; None where nothing differs.
+    """
+
+    elements: int
+    max_abs: float | None
+    mean_abs: float | None
+    rms: float | None
+    max_ulp: int | None
+    cosine: float | None
+    nonfinite_one_side: int
+    nonfinite_both: int
+    outside: int
+    worst_sample: int | None
+
+
+class _Part(NamedTuple):
+    """The share of one piece; `worst` indexes its largest difference within the piece, `aa`… are sums of products."""
+
+    largest: float
+    worst: int
+    ulp: int
+    outside: int
+    total: float
+    dd: float
+    aa: float
+    bb: float
+    ab: float
+
+
+def numeric_error(a: Array, b: Array, tolerance: Tolerance, piece: int = PIECE) -> NumericError:
+    """Compare [N, ...] with [N, ...] in float64 (integers exactly), `piece` elements at a time, in one pass.
+
+    Int64 against uint64 has no common integer type in numpy and is compared in float64.
+
+    Raises:
+        ValueError: the shapes differ.
+        Unsupported: a dtype other than bool, integers, float16, float32 and float64.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"the shapes differ: {a.shape} and {b.shape}")
+    for dtype in (a.dtype, b.dtype):
+        if not comparable(dtype):
+            raise Unsupported(f"{dtype} cannot be compared; only bool, integers, {', '.join(_FLOATS)} can")
+    common = np.result_type(a.dtype, b.dtype)
+    if common.kind == "b":
+        common = np.dtype(np.uint8)
+    finite = one_side = both = 0
+    largest: float = -1
+    worst = one_sided = None
+    parts = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start, x, y in flat_pieces(a, b, piece):
+            part, kept = _part(x, y, common, tolerance), x.size
+            # Finite sums of squares prove every element finite, which spares looking at each of them.
+            if not math.isfinite(part.aa + part.bb):
+                keep = np.isfinite(x) & np.isfinite(y)
+                same = (np.isnan(x) & np.isnan(y)) | (~keep & (x == y))
+                one = ~keep & ~same
+                both += int(np.count_nonzero(same))
+                one_side += int(np.count_nonzero(one))
+                if one_sided is None and one.any():
+                    one_sided = start + int(one.argmax())
+                where, kept = np.flatnonzero(keep), int(np.count_nonzero(keep))
+                if not kept:
+                    continue
+                part = _part(x[keep], y[keep], common, tolerance)
+                part = part._replace(worst=int(where[part.worst]))
+            finite += kept
+            if part.largest > largest:
+                largest, worst = part.largest, start + part.worst
+            parts.append(part)
+    worst = one_sided if one_sided is not None else worst if largest > 0 else None
+    elements = finite + one_side + both
+    if not finite:
+        return NumericError(elements, None, None, None, None, None, one_side, both, 0, _row(worst, a))
+    total, dd, aa, bb, ab = (sum(getattr(part, name) for part in parts) for name in ("total", "dd", "aa", "bb", "ab"))
+    return NumericError(
+        elements=elements,
+        max_abs=largest,
+        mean_abs=total / finite,
+        rms=math.sqrt(dd / finite),
+        max_ulp=max(part.ulp for part in parts) if a.dtype.kind == b.dtype.kind == "f" else None,
+        cosine=_cosine(ab, aa, bb),
+        nonfinite_one_side=one_side,
+        nonfinite_both=both,
+        outside=sum(part.outside for part in parts),
+        worst_sample=_row(worst, a),
+    )
+
+
+def comparable(dtype: np.dtype[Any]) -> bool:
+    """Whether `numeric_error` takes it."""
+    return dtype.kind in "biu" or dtype.name in _FLOATS
+
+
+def _part(x: Array, y: Array, common: np.dtype[Any], tolerance: Tolerance) -> _Part:
+    a, b = x.astype(np.float64), y.astype(np.float64)
+    aa, bb, ab = (float(np.einsum("i,i", p, q)) for p, q in ((a, a), (b, b), (a, b)))
+    ulp = 0
+    if common.kind == "f":
+        difference = np.abs(np.subtract(a, b, out=a), out=a)
+        worst = int(difference.argmax())
+        largest: float = float(difference[worst])
+        ulp = _ulp_distance(x.astype(common, copy=False), y.astype(common, copy=False))
+    else:
+        exact = _integer_distance(x.astype(common, copy=False), y.astype(common, copy=False))
+        worst = int(exact.argmax())
+        largest = int(exact[worst])
+        difference = exact.astype(np.float64)
+    outside = 0
+    if largest > tolerance.atol:  # otherwise no element can be outside
+        bound = np.abs(b, out=b)
+        bound *= tolerance.rtol
+        bound += tolerance.atol
+        outside = int(np.count_nonzero(difference > bound))
+    total, dd = float(difference.sum()), float(np.einsum("i,i", difference, difference))
+    return _Part(largest, worst, ulp, outside, total, dd, aa, bb, ab)
+
+
+def _integer_distance(x: Array, y: Array) -> Array:
+    """|x − y| as unsigned integers of the same width, in which it always fits."""
+    unsigned = np.dtype(f"u{x.dtype.itemsize}")
+    return np.asarray(np.maximum(x, y).view(unsigned) - np.minimum(x, y).view(unsigned))
+
+
+def _ulp_distance(x: Array, y: Array) -> int:
+    """The largest count of representable steps between two floats of one place."""
+    return int(_integer_distance(_ordered(x), _ordered(y)).max())
+
+
+def _ordered(x: Array) -> Array:
+    """Floats as integers in the order of their values; both zeros become 0."""
+    bits = x.view(np.dtype(f"i{x.dtype.itemsize}"))
+    sign = bits >> (8 * x.dtype.itemsize - 1)  # 0, or −1 for the negative
+    bits = bits & np.iinfo(bits.dtype).max
+    bits ^= sign
+    bits -= sign
+    return bits
+
+
+def _cosine(ab: float, aa: float, bb: float) -> float | None:
+    norms = math.sqrt(aa) * math.sqrt(bb)
+    if norms == 0 or not math.isfinite(norms):
+        return None
+    return max(-1.0, min(1.0, ab / norms))
+
+
+def _row(index: int | None, array: Array) -> int | None:
+    return None if index is None else index // array[:1].size

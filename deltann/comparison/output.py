@@ -1,0 +1,148 @@
+"""Comparing all outputs of two sides: matched by name, structure first, then the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from deltann.comparison.classification import ClassificationError, classification_error
+from deltann.comparison.numeric import NumericError, comparable, numeric_error
+from deltann.comparison.rows import Array, root_mean_square, without_trailing_ones
+from deltann.comparison.tolerance import Tolerance, Tolerances
+from deltann.comparison.vacuity import vacuity
+from deltann.errors import Unsupported, UsageError
+from deltann.tasks import Task, infer_task
+
+Outputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """One output that both sides have. `problems` (each a difference by itself) are sentences without the name.
+
+    `numeric` and `tolerance` are None where the shapes leave nothing to compare; `classification` where the task is
+    another. `vacuous` says why agreement on this output means nothing.
+    """
+
+    name: str
+    task: Task
+    problems: tuple[str, ...]
+    numeric: NumericError | None = None
+    tolerance: Tolerance | None = None
+    classification: ClassificationError | None = None
+    vacuous: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One pair. `problems` are structural differences that belong to no common output: a missing or an extra one."""
+
+    sides: tuple[str, str]
+    problems: tuple[str, ...]
+    outputs: tuple[OutputComparison, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `json.dumps(…, allow_nan=False)`; a number that is NaN or infinite becomes None."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def compare_outputs(
+    a: Outputs,
+    b: Outputs,
+    tolerances: Tolerances | None = None,
+    tasks: Mapping[str, Task] | None = None,
+    mapping: Mapping[str, str] | None = None,
+    sides: tuple[str, str] = ("a", "b"),
+) -> Comparison:
+    """Compare outputs [N, ...] by name, in a's order; b is the reference of relative tolerances.
+
+    `tasks` overrides what `infer_task` says of an output. `mapping` pairs an output of a with one of b that has another
+    name; the comparison, its tolerances and tasks go by a's names. `sides` name the two in messages.
+
+    Raises:
+        UsageError: `tasks` names an output that is not there, or calls scores what
+            is not [N, C].
+        Unsupported: an output of a dtype that cannot be compared.
+    """
+    mapping, tasks, tolerances = mapping or {}, tasks or {}, tolerances or Tolerances()
+    if unknown := [name for name in tasks if name not in a]:
+        raise UsageError(f"task for '{unknown[0]}': no such output; the outputs: {', '.join(a)}")
+    pairs = {name: other for name in a for other in _partners(name, mapping) if other in b}
+    problems = [f"output '{name}' is missing from {sides[1]}" for name in a if name not in pairs]
+    problems += [f"output '{name}' is in {sides[1]} only" for name in b if name not in pairs.values()]
+    if not a and not b:
+        problems.append("there are no outputs to compare")
+    for side, outputs in zip(sides, (a, b), strict=True):
+        counts = {array.shape[0] for array in outputs.values() if array.ndim}
+        if len(counts) > 1:
+            problems.append(f"the outputs of {side} have different sample counts: {sorted(counts)}")
+    compared = tuple(
+        _compare(name, a[name], b[other], tolerances, tasks.get(name), sides) for name, other in pairs.items()
+    )
+    return Comparison(sides, tuple(problems), compared)
+
+
+def _compare(
+    name: str, a: Array, b: Array, tolerances: Tolerances, task: Task | None, sides: tuple[str, str]
+) -> OutputComparison:
+    for array, side in ((a, sides[0]), (b, sides[1])):
+        if not comparable(array.dtype):
+            raise Unsupported(f"output '{name}' of {side} is {array.dtype}, which cannot be compared")
+    task = task or infer_task(a)
+    if task is Task.CLASSIFICATION and infer_task(a) is not task:
+        raise UsageError(
+            f"output '{name}' is {a.dtype}{list(a.shape)}: classification takes float scores [N, C], C >= 2"
+        )
+    problems = list(_structure(a, b, sides))
+    if 0 in (a.ndim, b.ndim):
+        return OutputComparison(name, task, tuple(problems))
+    x, y = without_trailing_ones(a), without_trailing_ones(b)
+    if x.shape != y.shape or not x.size:
+        return OutputComparison(name, task, tuple(problems))
+    tolerance = tolerances.of(name, a.dtype, b.dtype, root_mean_square(y))
+    return OutputComparison(
+        name,
+        task,
+        tuple(problems),
+        numeric_error(x, y, tolerance),
+        tolerance,
+        classification_error(x, y, tolerance) if task is Task.CLASSIFICATION else None,
+        vacuity(x, tolerance) or vacuity(y, tolerance),
+    )
+
+
+def _structure(a: Array, b: Array, sides: tuple[str, str]) -> list[str]:
+    """What differs before any number is looked at."""
+    problems = []
+    if a.dtype.name != b.dtype.name:
+        problems.append(f"its dtype is {a.dtype.name} in {sides[0]} and {b.dtype.name} in {sides[1]}")
+    scalars = [side for side, array in zip(sides, (a, b), strict=True) if not array.ndim]
+    if scalars:
+        return [*problems, f"it has no sample axis in {' and '.join(scalars)}"]
+    if len(a) != len(b):
+        problems.append(f"it has {len(a)} samples in {sides[0]} and {len(b)} in {sides[1]}")
+    if a.shape[1:] != b.shape[1:]:
+        rows = [list(array.shape[1:]) for array in (a, b)]
+        problems.append(f"a sample has shape {rows[0]} in {sides[0]} and {rows[1]} in {sides[1]}")
+    if not a.size or not b.size:
+        problems.append(f"it is empty in {' and '.join(s for s, x in zip(sides, (a, b), strict=True) if not x.size)}")
+    return problems
+
+
+def _partners(name: str, mapping: Mapping[str, str]) -> list[str]:
+    """The name in b of a's output; none where the mapping gave b's output of that name to another."""
+    if name in mapping:
+        return [mapping[name]]
+    return [] if name in mapping.values() else [name]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

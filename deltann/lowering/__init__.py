@@ -1,0 +1,1 @@
+"""What every adapter that lowers ONNX by itself shares, free of frameworks: numpy and onnx alone."""

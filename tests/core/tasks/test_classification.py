@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from deltann.errors import UsageError
+from deltann.tasks.classification import NO_PREDICTION, Accuracy, accuracy, predictions
+
+SCORES = hnp.arrays("f4", st.tuples(st.integers(1, 6), st.integers(2, 8)), elements=st.integers(-3, 3).map(float))
+
+
+@given(SCORES)
+def test_predictions_equal_the_definition(scores):
+    found = predictions(scores)
+    for row, label, score, margin in zip(scores, found.label, found.score, found.margin, strict=True):
+        best = max(range(len(row)), key=lambda i: (row[i], -i))
+        assert (label, score) == (best, row[best])
+        assert margin == score - sorted(row)[-2] >= 0
+
+
+def test_a_nan_row_has_no_prediction():
+    found = predictions(np.array([[1, np.nan, 3], [1, 2, 3]], "f4"))
+    assert found.label.tolist() == [NO_PREDICTION, 2]
+    assert np.isnan(found.score[0])
+    assert np.isnan(found.margin[0])
+
+
+def test_infinities_tie():
+    found = predictions(np.array([[np.inf, np.inf, 0], [1, np.inf, 0]], "f2"))
+    assert found.label.tolist() == [0, 1]
+    assert found.margin.tolist() == [0, np.inf]
+
+
+def test_blocks_of_rows_do_not_change_predictions(monkeypatch):
+    scores = np.random.default_rng(0).normal(size=(50, 7)).astype("f2")
+    whole = predictions(scores)
+    monkeypatch.setattr("deltann.comparison.rows.row_blocks.__defaults__", (20,))
+    parts = predictions(scores)
+    assert all((getattr(whole, name) == getattr(parts, name)).all() for name in ("label", "score", "margin"))
+
+
+def one_hot(labels, classes):
+    scores = np.zeros((len(labels), classes), "f4")
+    scores[range(len(labels)), labels] = 1
+    return predictions(scores)
+
+
+def test_accuracy_counts_labelled_samples_only():
+    found = one_hot([3, 1, 2, 0], 10)
+    assert accuracy(found, 10, [3, 1, 0, None]) == Accuracy(2, 3)
+    assert accuracy(found, 10, [3, 1, 2, 0]).rate == 1
+
+
+def test_a_sample_without_prediction_is_never_correct():
+    found = predictions(np.full((2, 3), np.nan, "f4"))
+    assert accuracy(found, 3, [0, 2], offset=0).correct == 0
+
+
+def test_the_1000_1001_trap_is_refused_and_named():
+    found = one_hot([1, 501, 1000], 1001)
+    with pytest.raises(UsageError, match="--label-offset 1"):
+        accuracy(found, 1001, [0, 500, 999])
+    assert accuracy(found, 1001, [0, 500, 999], offset=1).rate == 1
+    assert accuracy(found, 1001, [0, 500, 999], offset=0).rate == 0
+    assert accuracy(found, 1001, [1, 501, 1000]).rate == 1
+    assert accuracy(one_hot([0, 500, 999], 1000), 1000, [0, 500, 999]).rate == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "offset"), [([0, 5, 10], None), ([0, -1, 2], None), ([0, 1, 9], 1), ([1, 0, 2], -1)]
+)
+def test_a_label_without_an_output_names_its_sample(labels, offset):
+    with pytest.raises(UsageError, match=r"sample [12]: label -?\d+.* outside the model's classes 0–9"):
+        accuracy(one_hot([0, 1, 2], 10), 10, labels, offset)
+
+
+def test_labels_must_match_the_samples():
+    found = one_hot([0, 1], 3)
+    with pytest.raises(UsageError, match="1 labels for 2 samples"):
+        accuracy(found, 3, [0])
+    with pytest.raises(UsageError, match="3 labels for 2 samples"):
+        accuracy(found, 3, [0, 1, 2])
+    with pytest.raises(UsageError, match="no sample has a label"):
+        accuracy(found, 3, [None, None])
