@@ -65,7 +65,7 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _label(path: Path, line: int, text: str) -> int:
-    if not text.strip().isdecimal():
+    if not text.strip().isdecimal() or len(text.strip()) > 18:
         raise UsageError(f"{path}, line {line}: the label '{text}' is no whole number from 0; give the class's index")
     return int(text)
 

@@ -119,7 +119,7 @@ def compare(
         "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
         "rows": bindings["model"].rows,
         "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
-        "labels": None if truth is None else {"values": truth, "offset": label_offset},
+        "labels": None if truth is None else {"values": truth.tolist(), "offset": label_offset},
         "map_outputs": renames,
         "criteria": criteria.to_json(),
         "versions": {name: registry.availability(name).version for name in sorted({e.backend for e in environments})},

@@ -33,6 +33,12 @@ def schema(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
         return None
 
 
+def since(op: str, domain: str, opset: int) -> int:
+    """The opset at which the definition in force at `opset` came into force; 0 where onnx knows no such operator."""
+    declared = schema(op, domain, opset)
+    return 0 if declared is None else declared.since_version
+
+
 def attributes(node: NodeProto, opset: int) -> dict[str, Any]:
     """Every attribute of `node`; those it leaves out have their schema's default where there is one."""
     declared = schema(node.op_type, node.domain, opset)

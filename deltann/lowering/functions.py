@@ -93,6 +93,18 @@ def body(node: NodeProto, opsets: Opsets, types: Sequence[TypeProto | None]) -> 
     return FunctionProto.FromString(text) if text else None
 
 
+def with_defaults(node: NodeProto, opset: int) -> NodeProto:
+    """`node` with the attributes that it leaves out and its schema has a default for: a body may refer to them."""
+    declared = schema(node.op_type, node.domain, opset)
+    result = NodeProto()
+    result.CopyFrom(node)
+    given = {attribute.name for attribute in node.attribute}
+    for name, attribute in declared.attributes.items() if declared else ():
+        if name not in given and attribute.default_value.type != AttributeProto.UNDEFINED:
+            result.attribute.append(attribute.default_value)
+    return result
+
+
 def has_body(op: str, domain: str, opset: int) -> bool:
     """Whether onnx defines `op` by a function body at that opset, possibly one that depends on its inputs' types."""
     declared = schema(op, domain, opset)

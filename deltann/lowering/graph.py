@@ -14,7 +14,12 @@ import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TypeProto, numpy_helper
 
 from deltann.lowering import functions
-from deltann.lowering.attributes import attributes, schema
+from deltann.lowering.attributes import attributes
+
+
+def label(op: str, domain: str, opset: int) -> str:
+    """How an operator is named to people: `Conv (ai.onnx 13)`."""
+    return f"{op} ({domain or 'ai.onnx'} {opset})"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Node:
         return [value for value in self.attributes.values() if isinstance(value, Graph)]
 
     def __str__(self) -> str:
-        return f"{self.op} ({self.domain or 'ai.onnx'} {self.opset})"
+        return label(self.op, self.domain, self.opset)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,33 @@ def expand(node: Node, types: Sequence[TypeProto | None], prefix: str) -> tuple[
     if function is None:
         return None
     opsets = {**node.opsets, **functions.imports(function.opset_import)}
-    return tuple(_Reader({}).nodes(functions.instantiate(function, node.proto, prefix), opsets, ()))
+    call = functions.with_defaults(node.proto, node.opset)
+    return tuple(_Reader({}).nodes(functions.instantiate(function, call, prefix), opsets, ()))
+
+
+def operators(proto: ModelProto) -> list[tuple[str, str, int]]:
+    """(operator, domain, opset) of every node, each once in the order of first use, model-local functions walked
+    instead of named. Reads no tensor, so a model without its external data will do."""
+    local = {(f.domain, f.name, f.overload): f for f in proto.functions}
+    found: dict[tuple[str, str, int], None] = {}
+    walked = set()
+
+    def walk(nodes: Sequence[NodeProto], opsets: Mapping[str, int]) -> None:
+        for node in nodes:
+            key = (node.domain, node.op_type, node.overload)
+            if key in local:
+                if key not in walked:
+                    walked.add(key)
+                    walk(local[key].node, {**opsets, **functions.imports(local[key].opset_import)})
+                continue
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            found[node.op_type, domain, opsets.get(domain, 1)] = None
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    walk(graph.node, opsets)
+
+    walk(proto.graph.node, functions.imports(proto.opset_import))
+    return list(found)
 
 
 def tensor_type(element: int, shape: Sequence[int] | None) -> TypeProto:
@@ -154,9 +185,3 @@ class _Reader:
             if isinstance(value, GraphProto):
                 values[name] = self.graph(value, opsets, calls)
         return Node(proto, opsets, values)
-
-
-def since(node: Node) -> int:
-    """The opset at which the definition that `node` follows came into force (0 where onnx does not know it)."""
-    declared = schema(node.op, node.domain, node.opset)
-    return 0 if declared is None else declared.since_version

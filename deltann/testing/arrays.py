@@ -1,4 +1,4 @@
-"""Operators in plain numpy, float64, written from the ONNX specification and from no framework: what models should give.
+"""Operators in plain numpy, float64, written from the ONNX specification and from no framework.
 
 Images are [N, C, H, W], pads are (top, left, bottom, right).
 """

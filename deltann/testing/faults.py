@@ -117,14 +117,11 @@ def _scale(graph: onnx.GraphProto, name: str, factor: npt.NDArray[Any]) -> None:
 
 def _noisy(array: npt.NDArray[Any], amount: float, seed: int | None) -> npt.NDArray[Any]:
     rng = np.random.default_rng(seed)
+    if array.dtype == np.bool_:
+        return np.asarray(np.logical_xor(array, rng.uniform(size=array.shape) < 0.5))
     if np.issubdtype(array.dtype, np.floating):
-        spread = float(array.std()) or 1.0
-        noisy = array + amount * spread * rng.standard_normal(array.shape)
-    elif array.dtype == np.bool_:
-        noisy = array ^ (rng.uniform(size=array.shape) < 0.5)
-    else:
-        noisy = array + rng.integers(1, 3, array.shape)
-    return np.asarray(noisy).astype(array.dtype)
+        return np.asarray(array + amount * (float(array.std()) or 1.0) * rng.standard_normal(array.shape), array.dtype)
+    return np.asarray(array + rng.integers(1, 3, array.shape), array.dtype)
 
 
 def _reused(outputs: Arrays, previous: Arrays | None) -> Arrays:

@@ -80,7 +80,7 @@ def build(
     opset: int = 17,
     ir_version: int = 8,
 ) -> onnx.ModelProto:
-    """A checked model; the default IR version is one that old runtimes read too. Before 4, weights are inputs as well."""
+    """A checked model; old runtimes read the default IR version too. Before version 4, weights are inputs as well."""
     tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     declared = [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in tensors if ir_version < 4]
     graph = helper.make_graph(nodes, "tiny", [*inputs, *declared], outputs, tensors)
@@ -96,7 +96,8 @@ def tensor(name: str, *shape: int | str, dtype: type[np.generic] = np.float32) -
 
 def normal(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
     """He-normal weights of shape [outputs, inputs, …]: standard deviation √(2 / inputs per output)."""
-    return (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+    values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return np.asarray(values, np.float32)
 
 
 def uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> npt.NDArray[np.float32]:

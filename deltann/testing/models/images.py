@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from onnx.helper import make_node
 
@@ -87,7 +89,7 @@ def depthwise_conv() -> TinyModel:
 
 def pools() -> TinyModel:
     """Max and average pooling; padding that counts and that does not; `ceil_mode`; global pooling."""
-    same = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    same: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     nodes = [
         make_node("MaxPool", ["x"], ["maximum"], **same),
         make_node("AveragePool", ["x"], ["outside"], count_include_pad=0, **same),
