@@ -1,0 +1,45 @@
+"""Whole commands, timed: wall seconds and the peak memory of the process itself (its children's apart)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One finished command; `output` is what it wrote to stdout."""
+
+    wall_s: float
+    peak_mb: float
+    output: str
+
+
+def run(command: list[str], variables: Mapping[str, str] | None = None, expected: int = 0) -> Measured:
+    """Run a command to its end. `peak_mb` is VmHWM of the command's own process, sampled until it ends."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **(variables or {})}, text=True)
+    peak = 0.0
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        peak = max(peak, _peak_mb(status))
+        time.sleep(0.02)
+    wall = time.perf_counter() - started
+    assert process.stdout is not None
+    output = process.stdout.read()
+    if process.returncode != expected:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    return Measured(wall, peak, output)
+
+
+def _peak_mb(status: Path) -> float:
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
