@@ -74,6 +74,8 @@ def finished(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
         arrays = [(folder / array["file"], tuple(array["shape"]), array["dtype"]) for array in manifest["arrays"]]
+        if any(shape[0] != len(manifest["names"]) for _, shape, _ in arrays) or "skipped" not in manifest:
+            return None
         whole = hashlib.sha256()
         for path, shape, dtype in arrays:
             array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto
@@ -61,13 +62,14 @@ def _rename_graph(
     graph: GraphProto, names: dict[str, str], arguments: Mapping[str, AttributeProto], prefix: str
 ) -> None:
     inner = dict(names)
-    for value in (*graph.input, *graph.initializer):
+    named: list[Any] = [*graph.input, *graph.initializer]
+    for value in named:
         inner[value.name] = value.name = prefix + value.name
     nodes = [_renamed(node, inner, arguments, prefix) for node in graph.node]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
-    for value in graph.output:
-        value.name = inner.get(value.name, prefix + value.name)
+    for output in graph.output:
+        output.name = inner.get(output.name, prefix + output.name)
 
 
 def body(node: NodeProto, opsets: Opsets, types: Sequence[TypeProto | None]) -> FunctionProto | None:
@@ -77,9 +79,10 @@ def body(node: NodeProto, opsets: Opsets, types: Sequence[TypeProto | None]) -> 
     node's opset allows is taken.
     """
     opset = opsets.get(node.domain, 1)
-    declared = schema(node.op_type, node.domain, opset)
+    declared: Any = schema(node.op_type, node.domain, opset)
     if declared is None:
         return None
+    # onnx's stubs leave out what gives the bodies, hence Any.
     fixed = [version for version in declared.function_opset_versions if version <= opset]
     if fixed:
         return FunctionProto.FromString(declared.get_function_with_opset_version(max(fixed)))
@@ -107,7 +110,7 @@ def with_defaults(node: NodeProto, opset: int) -> NodeProto:
 
 def has_body(op: str, domain: str, opset: int) -> bool:
     """Whether onnx defines `op` by a function body at that opset, possibly one that depends on its inputs' types."""
-    declared = schema(op, domain, opset)
+    declared: Any = schema(op, domain, opset)  # as above
     return declared is not None and any(
         version <= opset
         for version in (*declared.function_opset_versions, *declared.context_dependent_function_opset_versions)

@@ -25,7 +25,7 @@ def axes_of(axes: Ints | None, rank: int) -> tuple[int, ...]:
 
 
 def reshape(target: Ints, shape: Ints, allowzero: bool = False) -> tuple[int, ...]:
-    """Reshape's target with its zeros (kept sizes, unless `allowzero`) and its -1 resolved against the input's shape."""
+    """Reshape's target with its zeros (sizes kept, unless `allowzero`) and its -1 resolved against the input."""
     sizes = [shape[i] if size == 0 and not allowzero else size for i, size in enumerate(target)]
     if -1 in sizes:
         known = prod(size for size in sizes if size != -1)

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,6 +117,11 @@ class BackendConformance:
         except Unavailable as error:
             pytest.skip(str(error))
         with bench:
+            try:
+                with suppress(Unsupported, CellFailed):
+                    bench.lower(MODELS["classifier"]().save(tmp_path_factory.mktemp("model")))
+            except Unavailable as error:
+                pytest.skip(str(error))
             yield bench
 
     @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from deltann import registry
@@ -20,7 +22,7 @@ _ORT = {
 
 class TestReference(BackendConformance):
     spec = "reference"
-    known = {
+    known: ClassVar = {
         "opset7": notyet(CellFailed, "onnx 1.23: BatchNormalization before opset 9 returns a tuple in a tuple"),
         "too_new_opset": notimpl(pytest.fail.Exception, "the evaluator runs any opset as the newest it knows"),
     }
@@ -28,7 +30,10 @@ class TestReference(BackendConformance):
 
 class TestOrt(BackendConformance):
     spec = "ort"
-    known = _ORT
+    known = _ORT | {
+        # Not `notimpl`, which is strict: this one fails about every second time.
+        "deterministic_artifact": pytest.mark.skip("notimpl: ORT numbers the nodes it adds in an order that varies"),
+    }
 
 
 class TestOrtUnoptimised(BackendConformance):

@@ -71,7 +71,7 @@ def test_a_symbol_given_for_one_input_holds_for_all() -> None:
     text = model({"ids": ("N", "S"), "mask": ("N", "S")}, {"y": ("N", 2)})
     binding = bind(text, {"ids": (1, 128)}, 8)
     assert binding.model.inputs[1].static_shape == (1, 128)
-    with pytest.raises(UsageError, match="'S'.*128.*64"):
+    with pytest.raises(UsageError, match=r"'S'.*128.*64"):
         bind(text, {"ids": (1, 128), "mask": (1, 64)}, 8)
 
 
@@ -127,5 +127,5 @@ def test_shapes_round_trip(shapes: dict[str, tuple[int, ...]]) -> None:
 
 @pytest.mark.parametrize("texts", [["x="], ["x=1,2"], ["x=1xax3"], [""], ["x=1x0"], ["x=1", "x=2"], ["x=1x-2"]])
 def test_texts_that_are_no_shapes_are_refused(texts: list[str]) -> None:
-    with pytest.raises(UsageError, match="--shape|below 1"):
+    with pytest.raises(UsageError, match=r"--shape|below 1"):
         parse_shapes(texts)

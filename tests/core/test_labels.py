@@ -44,7 +44,7 @@ def test_a_label_column_alone_follows_the_rows(tmp_path: Path) -> None:
     assert load_labels(path, ["row[0]", "row[1]"]).tolist() == [4, 2]
     with pytest.raises(UsageError, match="2 labels for 3 samples"):
         load_labels(path, ["row[0]", "row[1]", "row[2]"])
-    with pytest.raises(UsageError, match="no column of file names.*file, filename"):
+    with pytest.raises(UsageError, match=r"no column of file names.*file, filename"):
         load_labels(path, ["a.png", "b.png"])
 
 

@@ -135,9 +135,10 @@ def test_mapping_an_output_that_a_side_did_not_return_is_a_difference(mapping):
 
 def test_a_tolerance_for_an_output_that_a_side_did_not_return_hides_nothing():
     tolerances = parse_tolerances(["logits=1"], [])
-    assert "output 'logits' is in ort only" in compare_outputs(
-        {"boxes": BOXES}, BOTH, tolerances, sides=("torch", "ort")
-    ).problems
+    assert (
+        "output 'logits' is in ort only"
+        in compare_outputs({"boxes": BOXES}, BOTH, tolerances, sides=("torch", "ort")).problems
+    )
 
 
 def test_options_that_name_no_output_are_refused():

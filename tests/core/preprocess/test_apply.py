@@ -122,7 +122,7 @@ def test_grey_models_get_luma() -> None:
 
 def test_a_result_of_another_shape_is_refused_naming_both() -> None:
     out = np.empty((3, 16, 16), np.float32)
-    with pytest.raises(UsageError, match="makes 3x20x30 .* wants 3x16x16"):
+    with pytest.raises(UsageError, match=r"makes 3x20x30 .* wants 3x16x16"):
         apply(Pipeline("p", FLOATS), photograph(20, 30), out)
 
 
