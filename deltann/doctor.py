@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from deltann import registry
 from deltann.cache import cache_dir
-from deltann.outcome import Stage, Status
+from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.runner.local import WorkerProcess
+from deltann.runner.outputs import read_outputs
 from deltann.store import host
+from deltann.testing.models import MODELS
 
 _LEAST_FREE_GB = 2.0
 _START_S = 120.0
@@ -66,12 +70,37 @@ def _backend(name: str) -> Check:
         return Check(name, True, f"not installed ({found.note})")
     if found.state == "broken":
         return Check(name, False, found.note, "reinstall the package that brings this adapter")
-    with tempfile.TemporaryDirectory() as folder, WorkerProcess(Path(folder) / "worker.log") as worker:
-        reply = worker.request({"op": "probe", "backend": name}, dict.fromkeys(Stage, _START_S))
-    ok = reply.outcome.status is Status.OK
+    outcome = _try(name)
+    ok = outcome.status is Status.OK
     return Check(
         name,
         ok,
-        found.version if ok else reply.outcome.reason,
-        f"reinstall: pip install '{registry.get(name).install}'",
+        found.version if ok else f"{found.version}: {outcome.reason}",
+        f"reinstall: pip install --force-reinstall '{registry.get(name).install}'",
     )
+
+
+def _try(name: str) -> Outcome:
+    """What becomes of a tiny classifier: is it lowered, loaded and run, and are its answers right?"""
+    tiny = MODELS["classifier"]()
+    with tempfile.TemporaryDirectory() as temporary, WorkerProcess(Path(temporary) / "worker.log") as worker:
+        folder = Path(temporary)
+        model = tiny.save(folder)
+        samples = tiny.samples(model, count=4, seed=0)
+        for input_name, array in samples.items():
+            np.save(folder / f"{input_name}.npy", array)
+        deadlines = dict.fromkeys(Stage, _START_S)
+        prepare = {"op": "prepare", "environment": name, "model": model.to_json(), "cache": str(folder / "cache")}
+        inputs = {input_name: str(folder / f"{input_name}.npy") for input_name in samples}
+        run = {"op": "run", "inputs": inputs, "out": str(folder / "outputs"), "samples": 4, "rows": tiny.rows,
+               "batched": True}  # fmt: skip
+        for request in (prepare, run):
+            outcome = worker.request(request, deadlines).outcome
+            if outcome.status is not Status.OK:
+                return outcome
+        found = read_outputs(folder / "outputs")
+        for output, right in tiny.answers(model, samples).items():
+            if output not in found or not np.allclose(found[output], right, rtol=tiny.tolerance, atol=tiny.tolerance):
+                wrong = "it runs, but a tiny classifier's outputs are wrong"
+                return Outcome(Status.FAILED, Stage.RUN, Symptom.MISMATCH, wrong)
+        return outcome

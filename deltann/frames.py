@@ -132,7 +132,8 @@ def sample_table(run: Run, records: Sequence[CellRecord]) -> pa.Table:
         ("cell", pa.string()), ("output", pa.string()), ("index", pa.int64()), ("sample", pa.string()),
         ("label", pa.int64()), ("prediction", pa.int64()), ("score", pa.float64()), ("margin", pa.float64()),
     ])  # fmt: skip
-    names = run.sample_names
+    # Parquet takes UTF-8 alone; a file's name may hold other bytes.
+    names = [name.encode("utf-8", "backslashreplace").decode() for name in run.sample_names]
     labels = expected_classes(run) or [None] * len(names)
     parts = []
     for record in records:

@@ -23,7 +23,7 @@ from deltann.model import Model
 from deltann.outcome import Status
 from deltann.store import Cell, CellRecord, Run, RunStatus, open_run
 from deltann.tasks import Task, infer_task
-from deltann.tasks.classification import Accuracy, accuracy, predictions
+from deltann.tasks.classification import NO_PREDICTION, Accuracy, Predictions, accuracy, predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +71,15 @@ class Result:
 
     @property
     def identical(self) -> tuple[tuple[Cell, ...], ...]:
-        """Groups of cells of one model with byte-identical artifacts: their agreement says nothing."""
-        groups: dict[tuple[str, str], list[Cell]] = {}
+        """Groups of cells of one model and one backend with byte-identical artifacts: agreement says nothing there.
+
+        Of two backends even the same file is run by other code.
+        """
+        groups: dict[tuple[str, str, str], list[Cell]] = {}
         for record in self.records:
-            if digest := record.facts.get("artifact"):
-                groups.setdefault((record.cell.role, digest), []).append(record.cell)
+            if record.outcome.status is Status.OK and (digest := record.facts.get("artifact")):
+                backend = Environment.parse(record.cell.environment).backend
+                groups.setdefault((record.cell.role, backend, digest), []).append(record.cell)
         return tuple(tuple(cells) for cells in groups.values() if len(cells) > 1)
 
     def median_ms(self, cell: Cell) -> float | None:
@@ -83,7 +87,7 @@ class Result:
         times = self.run.times(cell)
         times = times[~np.isnan(times)]
         steady: npt.NDArray[np.float64] = times[1:] if len(times) > 1 else times
-        return float(np.median(steady)) * 1e3 / self.run.document["rows"] if len(steady) else None
+        return float(np.median(steady)) * 1e3 / self.run.document["rows"][cell.role] if len(steady) else None
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -129,6 +133,8 @@ def load(
         raise UsageError(
             f"{run.folder}: the run is {run.status}, not complete; repeat its command with --out {run.folder}"
         )
+    if lost := [cell for cell in run.cells if run.record(cell).outcome.status is Status.NOT_RUN]:
+        raise UsageError(f"{run.folder}: the record of {lost[0]} is missing; run the comparison again")
     stored = Criteria(**{key: _tuples(value) for key, value in run.document["criteria"].items()})
     given = Criteria.of(reference, rtol, atol, max_disagreement)
     criteria = Criteria(*(getattr(given, field.name) or getattr(stored, field.name) for field in fields(Criteria)))
@@ -208,18 +214,51 @@ def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Ce
 
 
 def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> dict[str, dict[str, Accuracy]]:
-    """Top-1 accuracy by cell and classification output, where labels are known."""
+    """Top-1 accuracy by cell and classification output, where labels are known.
+
+    An output that the labels do not fit (boxes, features) has none.
+
+    Raises:
+        UsageError: they fit no output of a cell that has scores.
+    """
     labels = run.document["labels"]
     if labels is None:
         return {}
     found: dict[str, dict[str, Accuracy]] = {}
     for cell, outputs in ok.items():
+        misfits = []
         for name, scores in outputs.items():
             if infer_task(scores) is Task.CLASSIFICATION and len(scores) == len(labels["values"]):
                 scores = without_trailing_ones(scores)
-                hits = accuracy(predictions(scores), scores.shape[1], labels["values"], labels["offset"])
-                found.setdefault(str(cell), {})[name] = hits
+                try:
+                    hits = accuracy(predictions(scores), scores.shape[1], labels["values"], labels["offset"])
+                except UsageError as error:
+                    misfits.append(error)
+                else:
+                    found.setdefault(str(cell), {})[name] = hits
+        if misfits and str(cell) not in found:
+            raise misfits[0]
     return found
+
+
+def check_labels(model: Model, labels: Sequence[int | None], offset: int | None) -> None:
+    """Raise UsageError, before anything runs, where the labels fit none of the scores that `model` declares."""
+    misfits = []
+    for spec in model.outputs:
+        shape = spec.shape or ()
+        classes = shape[1] if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)) else None
+        if not isinstance(classes, int) or classes < 2 or np.dtype(spec.dtype).kind != "f":
+            continue
+        nothing = np.full(len(labels), NO_PREDICTION, np.int64)
+        unknown = np.full(len(labels), np.nan)
+        try:
+            accuracy(Predictions(nothing, unknown, unknown), classes, labels, offset)
+        except UsageError as error:
+            misfits.append(error)
+        else:
+            return
+    if misfits:
+        raise misfits[0]
 
 
 def _tuples(value: Any) -> Any:

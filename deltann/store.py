@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+"""What reading a file that is not what it should be ends in."""
+
+
+_PARTS = {"deltann", "rows", "labels", "map_outputs", "criteria", "versions", "created"}
 
 
 class RunStatus(StrEnum):
@@ -98,24 +103,31 @@ class Run:
         return list(self.document["inputs"]["names"])
 
     def record(self, cell: Cell) -> CellRecord:
-        """What happened to the cell; NOT_RUN where it has not ended."""
+        """What happened to the cell; NOT_RUN where it has not ended.
+
+        Raises:
+            UsageError: its record is damaged.
+        """
         path = self.folder / "cells" / cell.folder / "cell.json"
         if not path.is_file():
             return CellRecord(cell, Outcome(Status.NOT_RUN, reason="the run ended before it"))
-        data = json.loads(path.read_text())
-        outcome = data["outcome"]
-        stage, symptom = outcome["stage"], outcome["symptom"]
-        return CellRecord(
-            cell,
-            Outcome(
-                Status(outcome["status"]),
-                Stage(stage) if stage else None,
-                Symptom(symptom) if symptom else None,
-                outcome["reason"],
-                outcome["detail"],
-            ),
-            data["facts"],
-        )
+        try:
+            data = json.loads(path.read_text())
+            outcome = data["outcome"]
+            stage, symptom = outcome["stage"], outcome["symptom"]
+            return CellRecord(
+                cell,
+                Outcome(
+                    Status(outcome["status"]),
+                    Stage(stage) if stage else None,
+                    Symptom(symptom) if symptom else None,
+                    outcome["reason"],
+                    outcome["detail"],
+                ),
+                data["facts"],
+            )
+        except _DAMAGE as error:
+            raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
 
     def save_record(self, record: CellRecord) -> None:
         """Store how a cell ended."""
@@ -138,14 +150,23 @@ class Run:
         """
         try:
             return read_outputs(self.outputs_folder(cell))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self.folder}: the outputs of {cell} are missing or damaged ({one_line(str(error))}); run it again"
-            ) from error
+        except _DAMAGE as error:
+            raise self._damaged_outputs(cell, error) from error
 
     def times(self, cell: Cell) -> npt.NDArray[Any]:
-        """Seconds of each run of the cell's executable."""
-        return read_times(self.outputs_folder(cell))
+        """Seconds of each run of the cell's executable.
+
+        Raises:
+            UsageError: they are damaged.
+        """
+        try:
+            return read_times(self.outputs_folder(cell))
+        except _DAMAGE as error:
+            raise self._damaged_outputs(cell, error) from error
+
+    def _damaged_outputs(self, cell: Cell, error: Exception) -> UsageError:
+        reason = one_line(str(error))
+        return UsageError(f"{self.folder}: the outputs of {cell} are missing or damaged ({reason}); run it again")
 
     def with_status(self, status: RunStatus) -> Run:
         """The same run with its status changed, on disk too."""
@@ -166,15 +187,22 @@ def open_run(folder: str | Path) -> Run:
         schema = int(document["schema"])
     except OSError as error:
         raise UsageError(f"{folder}: no run there (no readable run.json); give a folder that `--out` made") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
     if schema > SCHEMA:
         raise UsageError(f"{path}: schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann")
-    return Run(Path(folder), document)
+    run = Run(Path(folder), document)
+    try:
+        whole = run.status and run.cells and run.models and run.sample_names and not _PARTS - document.keys()
+    except _DAMAGE:
+        whole = False
+    if not whole:
+        raise UsageError(f"{path}: damaged (parts of it are missing); run the comparison again")
+    return run
 
 
 def create_run(folder: Path, document: Mapping[str, Any]) -> Run:
-    """Start a run, or take up the unfinished one in `folder` that asked for the same.
+    """Start a run, or take up the unfinished one in `folder` that asked for the same; its criteria may be others.
 
     Raises:
         UsageError: the folder holds an unfinished run of another request, or cannot be written to.
@@ -187,9 +215,11 @@ def create_run(folder: Path, document: Mapping[str, Any]) -> Run:
         )
         if changed:
             raise UsageError(f"{folder} holds an unfinished run of another {', '.join(changed)}: choose another --out")
-        return old.with_status(RunStatus.RUNNING)
+        created = old.document["created"]
+    else:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        write_json(folder / "run.json", {**document, "created": datetime.now(UTC).isoformat(timespec="seconds")})
+        write_json(folder / "run.json", {**document, "created": created})
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
     return open_run(folder)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import deltann.store as store
 from deltann import registry
 from deltann.binding import Binding, bind, parse_shapes
 from deltann.cache import cache_dir
 from deltann.criteria import Criteria
-from deltann.dataset import Materialised, Source, materialise, parse_source
+from deltann.dataset import Materialised, RandomSource, Source, materialise, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.frames import cell_table, sample_table
@@ -24,7 +28,7 @@ from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
-from deltann.result import Result, candidate_outputs, check_criteria, evaluate
+from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
 from deltann.runner.cell import Work, run_cell
 from deltann.runner.deadlines import parse_deadlines
 from deltann.store import Cell, Run, RunStatus, write_table
@@ -110,7 +114,11 @@ def compare(
         role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
         for role, binding in bindings.items()
     }
-    truth = None if labels is None else load_labels(Path(labels), made["model"].names)
+    if isinstance(source, RandomSource):
+        _refuse_unlike(made)
+    truth = None if labels is None else load_labels(Path(labels), made["model"].names).tolist()
+    if truth is not None:
+        check_labels(models["model"], truth, label_offset)
     work = {
         role: Work(binding.model, made[role].arrays, len(made[role].names), binding.rows, binding.batched)
         for role, binding in bindings.items()
@@ -119,9 +127,9 @@ def compare(
         "deltann": registry.own_version(),
         "models": {role: binding.model.to_json() for role, binding in bindings.items()},
         "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
-        "rows": bindings["model"].rows,
+        "rows": {role: binding.rows for role, binding in bindings.items()},
         "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
-        "labels": None if truth is None else {"values": truth.tolist(), "offset": label_offset},
+        "labels": None if truth is None else {"values": truth, "offset": label_offset},
         "map_outputs": renames,
         "criteria": criteria.to_json(),
         "versions": {name: registry.availability(name).version for name in sorted({e.backend for e in environments})},
@@ -147,11 +155,14 @@ def _execute(
         result = evaluate(run, criteria)
         write_table(run.folder / "outcomes.parquet", cell_table(result))
         write_table(run.folder / "samples.parquet", sample_table(run, result.records))
-        run.with_status(RunStatus.COMPLETE)
+        return replace(result, run=run.with_status(RunStatus.COMPLETE))
     except KeyboardInterrupt:
         run.with_status(RunStatus.INTERRUPTED)
         raise Interrupted(run.folder) from None
-    return result
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UsageError(f"cannot write to {run.folder}: {error.strerror}; free some space, and repeat") from error
 
 
 def _notify(listener: Listener, what: str, total: int, doing: str, done: int) -> None:
@@ -178,6 +189,28 @@ def _bind(
         fitting = {name: dims for name, dims in shapes.items() if name in own or name not in others}
         bindings[role] = bind(model, fitting, batch_size)
     return bindings
+
+
+def _refuse_unlike(made: Mapping[str, Materialised]) -> None:
+    """Random samples are drawn for each model's own inputs, which are only the same where the models ask alike."""
+    if "against" not in made or made["against"].digest == made["model"].digest:
+        return
+    arrays = [dict(sorted(inputs.arrays.items())) for inputs in made.values()]
+    named_alike = list(arrays[0]) == list(arrays[1]) or len(arrays[0]) == len(arrays[1]) == 1
+    if named_alike and all(map(_equal, arrays[0].values(), arrays[1].values())):
+        return
+    raise UsageError(
+        "--model and --against differ in their inputs' names, shapes or ranges, so random inputs would not be the same "
+        "for both: give --inputs that both take"
+    )
+
+
+def _equal(first: Path, second: Path) -> bool:
+    """Whether two arrays [N, …] hold the same numbers, as far as the less precise one can."""
+    x, y = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (first, second))
+    return x.shape == y.shape and all(
+        np.array_equal(a.astype(b.dtype), b) or np.array_equal(a, b.astype(a.dtype)) for a, b in zip(x, y, strict=True)
+    )
 
 
 def _materialise(

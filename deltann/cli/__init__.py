@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +15,7 @@ from deltann.cli.compare import compare
 from deltann.cli.doctor import doctor
 from deltann.cli.report import report
 from deltann.errors import UsageError
+from deltann.report.text import printable
 
 INTERRUPTED = 130
 
@@ -27,7 +31,13 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            raise _OneLine(str(error)) from error
+            raise _OneLine(printable(str(error))) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise _OneLine(
+                f"cannot write {error.filename or 'the output'}: {error.strerror}; free some space"
+            ) from error
         except KeyboardInterrupt as stop:
             click.echo(f"deltann: {stop or 'interrupted'}", err=True)
             ctx.exit(INTERRUPTED)
@@ -47,6 +57,10 @@ def main() -> None:
       4  inconclusive: these inputs could not have told
     130  interrupted
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding gets escapes for what it lacks, not a failure after hours of work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 for _command in (compare, report, backends, doctor):

@@ -22,7 +22,7 @@ def backends(ctx: click.Context) -> None:
     for name in registry.names():
         found = registry.availability(name)
         table.add_row(name, found.version or "-", found.state, found.note or found.summary)
-    Console().print(table, markup=False) if False else Console(markup=False).print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 @backends.command()

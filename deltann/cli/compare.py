@@ -51,8 +51,11 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
     from deltann.errors import UsageError
     from deltann.report.progress import progress
 
+    if json_file is not None and str(json_file) != "-" and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {json_file}: {json_file.parent} is no folder; choose another --json")
     thresholds = {key: options.pop(key) for key in ("reference", "rtol", "atol", "max_disagreement")}
-    given = {key: value for key, value in options.items() if value not in (None, (), False)}
+    # Not `in (None, False, ())`: a limit of 0 equals False, and is to be refused rather than forgotten.
+    given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
     if from_run is not None:
         if given:
             raise UsageError(

@@ -44,7 +44,7 @@ class Window:
     def output_sizes(self, sizes: Ints) -> tuple[int, ...]:
         """The number of windows along each axis.
 
-        With `ceil`, a window that would start beyond the input and its beginning pad is left out.
+        With `ceil`, a last window that would start beyond the input and its beginning pad is left out.
         """
         begins, ends = self.explicit(sizes)
         result = []
@@ -57,16 +57,15 @@ class Window:
         return tuple(result)
 
     def exact(self, sizes: Ints) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Pads with which flooring yields `output_sizes`: the end pads that the last window really reaches, at least
-        the explicit ones."""
+        """Pads with which flooring yields `output_sizes`: the explicit ones where they do, otherwise end pads that the
+        last window just reaches."""
         begins, ends = self.explicit(sizes)
-        reach = [
-            (count - 1) * stride + extent - size - begin
-            for count, stride, extent, size, begin in zip(
-                self.output_sizes(sizes), self.strides, self.extent, sizes, begins, strict=True
-            )
-        ]
-        return begins, tuple(max(end, needed) for end, needed in zip(ends, reach, strict=True))
+        result = []
+        for axis, count in enumerate(self.output_sizes(sizes)):
+            size, extent, stride = sizes[axis] + begins[axis], self.extent[axis], self.strides[axis]
+            fits = (size + ends[axis] - extent) // stride + 1 == count
+            result.append(ends[axis] if fits else (count - 1) * stride + extent - size)
+        return begins, tuple(result)
 
 
 def window(attributes: dict[str, object], kernel: Ints) -> Window:

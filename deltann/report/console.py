@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from deltann.comparison.verdict import Verdict
 from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
+from deltann.report.text import printable
 
 if TYPE_CHECKING:
     from deltann.comparison.output import OutputComparison
@@ -29,26 +31,28 @@ _STYLES = {
 _SENTENCES = {
     Verdict.AGREE: "no pair differs beyond its tolerance",
     Verdict.DIFFER: "at least one pair differs beyond what is accepted",
-    Verdict.INCONCLUSIVE: "these inputs could not have told",
+    Verdict.INCONCLUSIVE: "nothing differs, but these inputs could not have told",
     Verdict.NOT_COMPARED: "no two cells have outputs to compare",
 }
+_NUMBERS = ("max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos", "top-5", "τ", "RBO")
 
 
 def print_result(result: Result, console: Console | None = None) -> None:
-    """Print the screen. Names of files and samples come from strangers: they are never read as markup."""
-    (console or Console(highlight=False)).print(screen(result))
+    """Print the screen; 80 columns are enough for it."""
+    console = console or Console(highlight=False, markup=False, emoji=False)
+    console.print(screen(result, console.width))
 
 
-def screen(result: Result) -> RenderableType:
-    """The screen as something rich can print."""
+def screen(result: Result, width: int = 80) -> RenderableType:
+    """The screen, `width` columns wide, as something rich can print."""
     letters = {str(record.cell): _letter(number) for number, record in enumerate(result.records)}
     parts: list[RenderableType] = [_heading(result), "", _cells(result, letters)]
     if any(pair.comparison for pair in result.compared):
         if not any(record.cell.role != "model" for record in result.records):
-            parts += ["", *_matrix(result, letters)]
-        parts += ["", *_pairs(result, letters)]
-    parts += [*_flips(result, letters), *_remarks(result, letters), "", *_verdict(result)]
-    return Group(*(Text(part, overflow="fold") if isinstance(part, str) else part for part in parts))
+            parts += ["", *_matrix(result, letters, width)]
+        parts += _pairs(result, letters)
+    parts += [*_flips(result, letters), *_remarks(result, letters), "", *_verdict(result, letters)]
+    return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
 
 
 def _heading(result: Result) -> Text:
@@ -57,161 +61,190 @@ def _heading(result: Result) -> Text:
     names = " against ".join(model.name for model in result.run.models.values())
     pipeline = inputs["pipeline"]["model"]
     made = f", preprocessed by '{pipeline['name']}'" if pipeline else ""
-    text = Text(f"deltann {document['deltann']}: {names}", style="bold", overflow="fold")
-    return text.append(f"\n{len(inputs['names'])} samples from {inputs['source']}{made}", style="not bold")
+    text = _text(f"deltann {document['deltann']}: {names}", "bold")
+    samples = f"{_count(len(inputs['names']), 'sample')} from {inputs['source']}{made}"
+    return text.append("\n").append(printable(samples), "not bold")
 
 
 def _cells(result: Result, letters: dict[str, str]) -> Table:
-    table = _table("", "environment", "status", "accuracy", "ms/sample*", "version")
+    labelled = ["accuracy"] if result.accuracies else []
+    table = _table("", "environment", "status", *labelled, "ms/sample*", "version")
     for row in cell_rows(result):
         accuracy = ", ".join(f"{rate:.3f}" for rate in row["accuracy"].values()) or "-"
-        state = row["status"] if row["status"] == Status.OK else " ".join(filter(None, (row["status"], row["symptom"])))
+        failed = row["status"] != Status.OK
         table.add_row(
             letters[row["cell"]],
-            Text(row["cell"], overflow="fold"),
-            Text(state, style="" if row["status"] == Status.OK else "red"),
-            accuracy,
+            _text(row["cell"]),
+            _text(" ".join(filter(None, (row["status"], row["symptom"]))) if failed else "OK", "red" * failed),
+            *([accuracy] if labelled else []),
             "-" if row["median_ms"] is None else f"{row['median_ms']:.3g}",
-            row["version"] or "-",
+            _text(row["version"] or "-"),
         )
     return table
 
 
-def _matrix(result: Result, letters: dict[str, str]) -> list[RenderableType]:
-    """Top-1 disagreement of each pair where outputs are scores, elements outside the tolerance where they are not."""
-    found = {}
-    classified = False
+def _matrix(result: Result, letters: dict[str, str], width: int) -> list[RenderableType]:
+    """Top-1 disagreement of each pair where any output is scores, elements outside the tolerance where none is."""
+    outputs = [output for pair in result.compared if pair.comparison for output in pair.comparison.outputs]
+    classified = any(output.classification for output in outputs)
+    found: dict[tuple[str, str], tuple[str, str, str]] = {}
     for pair in result.compared:
-        outputs = pair.comparison.outputs if pair.comparison else ()
-        classes = [output.classification for output in outputs if output.classification]
-        numerics = [output.numeric for output in outputs if output.numeric]
-        text = Text("?")
-        if classes:
-            classified = True
-            worst = max(classes, key=lambda item: item.rate)
-            text = Text(f"{worst.disagreements} {worst.rate:.1%}", style=_STYLES[pair.judgement.verdict])
-        elif numerics:
-            outside = sum(item.outside for item in numerics)
-            share = outside / max(1, sum(item.elements for item in numerics))
-            text = Text(f"{outside} {share:.1%}", style=_STYLES[pair.judgement.verdict])
-        found[letters[str(pair.candidate)], letters[str(pair.reference)]] = text
-    ok = [letters[str(record.cell)] for record in result.records if record.outcome.status is Status.OK]
-    table = _table("", *ok)
-    for row in ok:
-        cells = [found.get((row, column)) or found.get((column, row)) or Text("·") for column in ok]
-        table.add_row(row, *cells)
+        if pair.comparison:
+            counts = _counts(pair.comparison.outputs, classified)
+            entry = (str(counts[0]), f"{counts[1]:.1%}") if counts else ("≠", "")
+            sides = letters[str(pair.candidate)], letters[str(pair.reference)]
+            found[sides] = (*entry, _STYLES[pair.judgement.verdict])
+    names = [letters[str(record.cell)] for record in result.records if record.outcome.status is Status.OK]
+    both = max(len(f"{count} {rate}".strip()) for count, rate, _ in found.values())
+    one = max(len(count if classified else rate) for count, rate, _ in found.values())
+    fits = (len(names) + 1) * (both + 1) <= width
+    shown = names if fits else names[: max(1, width // (max(one, 2) + 1) - 1)]
+    table = _table("", *shown)
+    for row in shown:
+        texts = []
+        for column in shown:
+            count, rate, style = found.get((row, column)) or found.get((column, row)) or ("·" * (row == column), "", "")
+            text = f"{count} {rate}" if fits or not rate else count if classified else rate
+            texts.append(Text(text.strip() or "?", style))
+        table.add_row(row, *texts)
     title = "Top-1 disagreements" if classified else "Elements outside the tolerance"
-    return [f"{title} of each pair (count, rate):", table]
+    made = "count, rate" if fits else "count" if classified else "rate"
+    unlike = "; ≠: outputs of other names or shapes" if any(entry[0] == "≠" for entry in found.values()) else ""
+    cut = len(names) - len(shown)
+    return [f"{title} of each pair ({made}{unlike}):", table, *([f"… and {cut} more cells; see --json"] if cut else [])]
+
+
+def _counts(outputs: Sequence[OutputComparison], classified: bool) -> tuple[int, float] | None:
+    """The count and the rate of the output that disagrees most; None where nothing can be counted."""
+    if classified:
+        found = [(o.classification.disagreements, o.classification.rate) for o in outputs if o.classification]
+    else:
+        found = [(o.numeric.outside, o.numeric.outside / max(1, o.numeric.elements)) for o in outputs if o.numeric]
+    return max(found, key=lambda item: item[1], default=None)
 
 
 def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:
+    """The numbers, worst first, a table an output."""
     rows = [(pair, output) for pair in result.compared if pair.comparison for output in pair.comparison.outputs]
-    order = [Verdict.DIFFER, Verdict.INCONCLUSIVE, Verdict.AGREE, Verdict.NOT_COMPARED]
-    rows.sort(key=lambda row: (order.index(row[0].judgement.verdict), -_badness(row[1])))
     several = len({output.name for _, output in rows}) > 1
-    table = _table("pair", *(["output"] if several else []), "verdict", "max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos",
-                   "top-5", "τ", "RBO")  # fmt: skip
-    for pair, output in rows[:MOST_PAIRS]:
-        verdict = pair.judgement.verdict
-        name = f"{letters[str(pair.candidate)]}:{letters[str(pair.reference)]}"
-        table.add_row(
-            name if pair.judged else f"({name})",
-            *([Text(output.name, overflow="ellipsis")] if several else []),
-            Text(verdict.value, style=_STYLES[verdict]),
-            *_numbers(output),
-        )
+    rows = [row for row in rows if row[1].numeric]
+    order = [Verdict.DIFFER, Verdict.INCONCLUSIVE, Verdict.AGREE, Verdict.NOT_COMPARED]
+    rows.sort(key=lambda row: (order.index(row[0].judgement.verdict), [-number for number in _badness(row[1])]))
+    parts: list[RenderableType] = []
+    for name in dict.fromkeys(output.name for _, output in rows[:MOST_PAIRS]):
+        table = _table("pair", "verdict", *_NUMBERS)
+        for pair, output in rows[:MOST_PAIRS]:
+            if output.name == name:
+                verdict = pair.judgement.verdict
+                told = _pair(pair, letters) if pair.judged else f"({_pair(pair, letters)})"
+                table.add_row(told, Text(verdict.value, _STYLES[verdict]), *_numbers(output))
+        parts += ["", *([f"output {name}:"] if several else []), table]
+    if any(not pair.judged for pair, _ in rows[:MOST_PAIRS]):
+        parts.append("(…): not judged, since --reference names another")
     cut = len(rows) - MOST_PAIRS
-    return [table, *([f"… and {cut} more rows, closer ones; --json has all"] if cut > 0 else [])]
+    return [*parts, *([f"… and {_count(cut, 'row')} more, of closer pairs; --json has all"] if cut > 0 else [])]
 
 
 def _numbers(output: OutputComparison) -> Sequence[str]:
     numeric, found = output.numeric, output.classification
     if numeric is None:
-        return ("-",) * 8
-    errors = [_number(value) for value in (numeric.max_abs, numeric.mean_abs, numeric.rms)]
-    ulp = "-" if numeric.max_ulp is None else _number(numeric.max_ulp)
-    angle = "-" if numeric.cosine is None else _number(max(0.0, 1 - numeric.cosine))
+        return ("-",) * len(_NUMBERS)
+    angle = None if numeric.cosine is None else max(0.0, 1 - numeric.cosine)
+    errors = [_number(value) for value in (numeric.max_abs, numeric.mean_abs, numeric.rms, numeric.max_ulp, angle)]
     if found is None:
-        return (*errors, ulp, angle, "-", "-", "-")
+        return (*errors, "-", "-", "-")
     ranks = (found.ranking.tau_mean, found.ranking.rbo_mean)
-    return (*errors, ulp, angle, str(found.top_k_disagreements), *("-" if r is None else f"{r:.4f}" for r in ranks))
+    return (*errors, str(found.top_k_disagreements), *("-" if r is None else f"{r:.4f}" for r in ranks))
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return str(int(value)) if value == int(value) and abs(value) < 1e5 else f"{value:.1e}"
+    return str(int(value)) if abs(value) < 1e5 and value == int(value) else f"{value:.1e}"
 
 
-def _badness(output: OutputComparison) -> float:
-    rate = output.classification.rate if output.classification else 0.0
-    rms = output.numeric.rms if output.numeric and output.numeric.rms else 0.0
-    return rate * 1e30 + rms
+def _badness(output: OutputComparison) -> tuple[int, float, float]:
+    numeric, found = output.numeric, output.classification
+    one_side, rms = (numeric.nonfinite_one_side, numeric.rms) if numeric else (0, 0.0)
+    return one_side, found.rate if found else 0.0, rms or 0.0
 
 
 def _flips(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     rows = [(pair, row) for pair in result.compared for row in flip_rows(result, pair)]
     if not rows:
         return []
-    rows.sort(key=lambda item: -max(item[1]["candidate_margin"] or 1e300, item[1]["reference_margin"] or 1e300))
+    rows.sort(key=lambda item: -_margin(item[1]))
     table = _table("flip", "sample", "labels", "margins", "kind")
     for pair, row in rows[:MOST_FLIPS]:
-        table.add_row(
-            f"{letters[str(pair.candidate)]}:{letters[str(pair.reference)]}",
-            Text(row["sample"], overflow="ellipsis"),
-            f"{row['candidate_label']} / {row['reference_label']}",
-            f"{_number(row['candidate_margin'])} / {_number(row['reference_margin'])}",
-            row["kind"],
-        )
+        labels = ["NaN" if label < 0 else str(label) for label in (row["candidate_label"], row["reference_label"])]
+        margins = f"{_number(row['candidate_margin'])} / {_number(row['reference_margin'])}"
+        table.add_row(_pair(pair, letters), _text(row["sample"]), " / ".join(labels), margins, row["kind"])
     cut = len(rows) - MOST_FLIPS
-    return ["", table, *([f"… and {cut} more flips of smaller margin"] if cut > 0 else [])]
+    return ["", table, *([f"… and {_count(cut, 'flip')} more, of smaller margin; --json has all"] if cut > 0 else [])]
+
+
+def _margin(row: dict[str, Any]) -> float:
+    margins = (row["candidate_margin"], row["reference_margin"])
+    return max(math.inf if margin is None else margin for margin in margins)
 
 
 def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     lines = []
     for record in result.records:
         if record.outcome.status is not Status.OK:
-            stage = f" while {record.outcome.stage}" if record.outcome.stage else ""
-            tail = "" if stage.strip() and stage.strip() in record.outcome.reason else stage
-            lines.append(f"{letters[str(record.cell)]} {record.cell}: {record.outcome.reason}{tail}")
+            reason, stage = record.outcome.reason, record.outcome.stage
+            tail = f" while {stage}" if record.outcome.symptom and stage and stage not in reason else ""
+            lines.append(f"{letters[str(record.cell)]} {record.cell}: {reason}{tail}")
     for group in result.identical:
-        names = ", ".join(str(cell) for cell in group)
-        lines.append(
-            f"identical artifacts: {names}: they run the same lowered model, so their agreement proves nothing"
-        )
-    skipped = result.run.document["inputs"]["skipped"]
-    lines += [f"skipped {name}: {reason}" for name, reason in skipped]
-    lines += result.run.document["inputs"]["notes"]
+        names = ", ".join(letters[str(cell)] for cell in group)
+        lines.append(f"{names}: lowered to identical artifacts; agreement may only mean that one code ran twice")
+    inputs = result.run.document["inputs"]
+    skipped = [f"skipped {name}: {reason}" for name, reason in inputs["skipped"]]
+    cut = len(skipped) - MOST_REASONS
+    lines += [*skipped[:MOST_REASONS], *([f"… and {cut} more were skipped; --json has all"] if cut > 0 else [])]
+    lines += inputs["notes"]
     return ["", *lines] if lines else []
 
 
-def _verdict(result: Result) -> list[RenderableType]:
-    lines: list[RenderableType] = []
-    seen: dict[str, list[Pair]] = {}
+def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:
+    reasons: dict[str, list[Pair]] = {}
     for pair in result.compared:
         if pair.judged and pair.judgement.verdict is not Verdict.NOT_COMPARED:
             for reason in pair.judgement.reasons:
-                seen.setdefault(reason, []).append(pair)
-    for reason, pairs in list(seen.items())[:MOST_REASONS]:
-        among = f"{pairs[0].candidate} and {pairs[0].reference}" + (
-            f" and {len(pairs) - 1} more pairs" if pairs[1:] else ""
-        )
-        lines.append(Text(f"· {reason} ({among})", overflow="fold"))
+                reasons.setdefault(reason, []).append(pair)
+    lines: list[RenderableType] = []
+    for reason, pairs in list(reasons.items())[:MOST_REASONS]:
+        more = f" and {_count(len(pairs) - 1, 'more pair')}" if pairs[1:] else ""
+        lines.append(f"· {_pair(pairs[0], letters)}{more}: {reason}")
+    cut = len(reasons) - MOST_REASONS
+    lines += [f"… and {_count(cut, 'more reason')}; --json has all"] if cut > 0 else []
     verdict = result.verdict
     failed = sum(record.outcome.status is not Status.OK for record in result.records)
-    sentence = _SENTENCES[verdict] + (f"; {failed} of {len(result.records)} cells have no outputs" if failed else "")
-    lines.append(Text(verdict.value, style=_STYLES[verdict]).append(f": {sentence}", style="default"))
-    lines.append(Text("* median; not a verdict on speed", style="dim"))
-    lines.append(Text(f"Stored in {result.run.folder}; again: deltann report {result.run.folder}", overflow="fold"))
+    sentence = _SENTENCES[verdict] + (f"; {failed} of {len(result.records)} cells gave no outputs" if failed else "")
+    lines.append(Text(verdict.value, _STYLES[verdict]).append(f": {sentence}", "default"))
+    lines.append(Text("* median; not a verdict on speed", "dim"))
+    lines.append(f"Stored in {result.run.folder}; again: deltann report {result.run.folder}")
     return lines
+
+
+def _pair(pair: Pair, letters: dict[str, str]) -> str:
+    return f"{letters[str(pair.candidate)]}:{letters[str(pair.reference)]}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _text(text: str, style: str = "") -> Text:
+    """A text of any origin: never read as markup, nothing in it reaches the terminal as a command."""
+    return Text(printable(text), style, overflow="fold")
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    numbers = {"accuracy", "ms/sample*", "max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos", "top-5", "τ", "RBO"}
     for column in columns:
-        options: dict[str, Any] = {"justify": "right"} if column in numbers else {}
-        table.add_column(column, no_wrap=column not in ("environment", "sample", "output"), **options)
+        options: dict[str, Any] = {"justify": "right"} if column in (*_NUMBERS, "accuracy", "ms/sample*") else {}
+        table.add_column(column, no_wrap=column not in ("environment", "sample", "version", "status"), **options)
     return table
 
 

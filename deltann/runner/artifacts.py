@@ -24,6 +24,8 @@ def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path
     if artifact is not None:
         return artifact, True
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
+    # A killed worker that had this process's number may have left one.
+    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
         enter(Stage.CONVERT)

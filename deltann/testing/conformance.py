@@ -20,7 +20,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,12 +31,14 @@ import pytest
 from onnx.helper import make_node
 
 from deltann import registry
-from deltann.backend import settings
+from deltann.backend import Tensors, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported
+from deltann.model import Model
+from deltann.testing.job import Job
 from deltann.testing.models import MODELS
 from deltann.testing.tiny import TinyModel, build, tensor
-from deltann.testing.workbench import CellFailed, Workbench
+from deltann.testing.workbench import CellFailed, Lowered, Workbench
 
 _SAMPLES = 5
 _IMPORT = """
@@ -73,7 +74,8 @@ def _known(kind: str, raises: type[Exception], reason: str) -> pytest.MarkDecora
 class BackendConformance:
     """Derive a class named `Test…` and state `spec`.
 
-    `quick`: names of the tiny models that every run tries; the others carry the marker `long`. None: all are quick.
+    `quick`: names of the checks and tiny models that every run tries; all others carry the marker `long`. None: all
+    are quick.
     """
 
     spec: ClassVar[str]
@@ -96,9 +98,7 @@ class BackendConformance:
     @classmethod
     def _marks(cls, name: str) -> list[pytest.MarkDecorator]:
         marks = [cls.known[name]] if name in cls.known else []
-        if cls.quick is not None and name in MODELS and name not in cls.quick:
-            marks.append(pytest.mark.long)
-        return marks
+        return marks if cls.quick is None or name in (*cls.quick, "known") else [*marks, pytest.mark.long]
 
     @pytest.fixture(autouse=True)
     def _installed(self) -> None:
@@ -113,15 +113,10 @@ class BackendConformance:
     def bench(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
         """The environment's two worker processes, shared by the tests of this class."""
         try:
-            bench = Workbench(cls.spec, tmp_path_factory.mktemp("bench"))
+            bench = _Bench(cls.spec, tmp_path_factory.mktemp("bench"))
         except Unavailable as error:
             pytest.skip(str(error))
         with bench:
-            try:
-                with suppress(Unsupported, CellFailed):
-                    bench.lower(MODELS["classifier"]().save(tmp_path_factory.mktemp("model")))
-            except Unavailable as error:
-                pytest.skip(str(error))
             yield bench
 
     @pytest.fixture
@@ -180,10 +175,9 @@ class BackendConformance:
 
         Lowered in one process, moved, run in another one; inputs are read-only memory maps; the last batch is short.
         """
-        model = tiny.save(tmp_path)
-        samples = tiny.samples(model, _SAMPLES, seed=7)
-        expected = tiny.answers(model, samples)
-        actual = bench.run(bench.lower(model), model, samples, tiny.rows)
+        job = Job.save(tiny, tmp_path, _SAMPLES, seed=7)
+        expected = job.expected
+        actual = bench.run(bench.lower(job.model), job)
         assert actual.keys() == expected.keys()
         for name, wanted in expected.items():
             _assert_close(name, actual[name], wanted, tiny.tolerance)
@@ -238,6 +232,22 @@ class BackendConformance:
         options = {**dict(environment.options), "threads": "1"}
         spec = str(environment).partition("[")[0] + "[" + ",".join(f"{k}={v}" for k, v in options.items()) + "]"
         bench.lower(MODELS["classifier"]().save(tmp_path), spec)
+
+
+class _Bench(Workbench):
+    """Skips the test where the environment's device is not on this machine."""
+
+    def lower(self, model: Model, spec: str | None = None, process: str = "lowering") -> Lowered:
+        try:
+            return super().lower(model, spec, process)
+        except Unavailable as error:
+            pytest.skip(str(error))
+
+    def probe(self, model: Model, first: Tensors, second: Tensors) -> dict[str, list[str]]:
+        try:
+            return super().probe(model, first, second)
+        except Unavailable as error:
+            pytest.skip(str(error))
 
 
 def _assert_close(name: str, actual: npt.NDArray[Any], expected: npt.NDArray[Any], tolerance: float) -> None:

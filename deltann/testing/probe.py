@@ -23,6 +23,7 @@ import numpy.typing as npt
 from deltann import registry
 from deltann.backend import Tensors
 from deltann.environment import Environment
+from deltann.errors import Unavailable
 from deltann.model import Model
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -59,5 +60,15 @@ def _different(these: Tensors, those: Tensors) -> list[str]:
     return sorted(name for name in those if np.asarray(these[name]).tobytes() != np.asarray(those[name]).tobytes())
 
 
+def main(request: Path, answer: Path) -> None:
+    """Probe and write what was found, or `{"unavailable": reason}`."""
+    found: dict[str, Any]
+    try:
+        found = dict(probe(json.loads(request.read_text())))
+    except Unavailable as error:
+        found = {"unavailable": str(error)}
+    answer.write_text(json.dumps(found))
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(probe(json.loads(Path(sys.argv[1]).read_text()))))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

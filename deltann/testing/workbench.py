@@ -24,6 +24,7 @@ from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.local import WorkerProcess
 from deltann.runner.outputs import read_outputs
 from deltann.runner.pinned import interpreter
+from deltann.testing.job import Job, prepare_request
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _TIMEOUTS = parse_deadlines(["300"])
@@ -74,29 +75,15 @@ class Workbench:
         cache = self._new_folder()
         return Lowered(self._prepare(process, model, cache, spec), cache)
 
-    def run(self, lowered: Lowered, model: Model, samples: Arrays, rows: int | None) -> dict[str, npt.NDArray[Any]]:
-        """Move what was lowered elsewhere and run `samples` there, in the other process; outputs by name, [count, …].
-
-        `rows` samples a run; None: each sample is a full set of inputs.
-        """
-        cache, out = self._new_folder() / "moved", self._new_folder()
+    def run(self, lowered: Lowered, job: Job) -> dict[str, npt.NDArray[Any]]:
+        """Move what was lowered elsewhere and run the samples there, in the other process; outputs by name."""
+        cache, out = self._new_folder() / "moved", self._new_folder() / "outputs"
         lowered.cache.rename(cache)
-        facts = self._prepare("running", model, cache, None)
+        facts = self._prepare("running", job.model, cache, None)
         assert facts["artifact_cached"], "the artifact was lowered again in the other process: its key is not stable"
         assert facts["artifact"] == lowered.facts["artifact"], "the other process found another artifact"
-        files = {name: out / f"input{number}.npy" for number, name in enumerate(samples)}
-        for name, file in files.items():
-            np.save(file, samples[name])
-        request = {
-            "op": "run",
-            "inputs": {name: str(file) for name, file in files.items()},
-            "out": str(out / "outputs"),
-            "samples": len(next(iter(samples.values()))),
-            "rows": rows or 1,
-            "batched": rows is not None,
-        }
-        self._ask("running", request)
-        return read_outputs(out / "outputs")
+        self._ask("running", job.run_request(out))
+        return read_outputs(out)
 
     def probe(self, model: Model, first: Arrays, second: Arrays) -> dict[str, list[str]]:
         """What `deltann.testing.probe` finds out."""
@@ -123,11 +110,13 @@ class Workbench:
         )
         if done.returncode != 0:
             raise CellFailed(f"the probe ended with {done.returncode}: {done.stderr.decode(errors='replace')[-3000:]}")
-        return dict(json.loads((folder / "answer.json").read_text()))
+        answer = dict(json.loads((folder / "answer.json").read_text()))
+        if "unavailable" in answer:
+            raise Unavailable(answer["unavailable"])
+        return answer
 
     def _prepare(self, process: str, model: Model, cache: Path, spec: str | None) -> Mapping[str, Any]:
-        request = {"op": "prepare", "environment": spec or self.spec, "model": model.to_json(), "cache": str(cache)}
-        return self._ask(process, request)
+        return self._ask(process, prepare_request(spec or self.spec, model, cache))
 
     def _ask(self, process: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         if process not in self._workers:

@@ -10,9 +10,7 @@ from deltann import registry
 from deltann.environment import Environment
 from deltann.testing.conformance import BackendConformance, CellFailed, Unsupported, notimpl, notyet
 
-_FEW = ("conv_bn_relu", "two_outputs", "mixed_inputs", "whole")
-
-
+_TVM = {"too_new_opset": notimpl(pytest.fail.Exception, "an opset that does not exist yet is lowered all the same")}
 _ORT = {
     "newest_opset": notyet(Unsupported, "ONNX Runtime 1.31 reads opset 26 at most"),
     "unknown_operator": notimpl(CellFailed, "the adapter lets ORT's 'is not a registered function/op' out as FAILED"),
@@ -47,16 +45,18 @@ class TestTorch(BackendConformance):
 
 class TestTorchCompile(BackendConformance):
     spec = "torch-compile"
-    quick = ("conv_bn_relu",)
+    quick = ("contract", "two_outputs")
 
 
 class TestTvm(BackendConformance):
     spec = "tvm-O3"
+    known = _TVM
 
 
 class TestTvmUnoptimised(BackendConformance):
     spec = "tvm-O0"
-    quick = _FEW
+    known = _TVM
+    quick = ("contract", "deterministic_artifact", "conv_bn_relu", "mixed_inputs", "whole")
 
 
 def test_every_backend_is_here() -> None:

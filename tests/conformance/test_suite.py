@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -191,6 +190,7 @@ class TestNoDevice(BackendConformance):
         "TestMissing::test_contract[missing]": "skipped",
         "TestBroken::test_contract[broken]": "failed",
         "TestNoDevice::test_outputs[whole]": "skipped",
+        "TestNoDevice::test_arrays[faulty[status=UNAVAILABLE]]": "skipped",
     }
     assert outcomes(suites, *(f"test_suites.py::{test}" for test in wanted)) == wanted
 
@@ -199,11 +199,13 @@ def test_a_marker_selects_a_backend_and_long_models_are_marked(outcomes: Outcome
     suites = """
 class TestMine(BackendConformance):
     spec = "faulty"
-    quick = ("whole",)
+    quick = ("whole", "contract")
 
 class TestTheirs(BackendConformance):
     spec = "reference"
 """
     ini = pytester.makeini("[pytest]\nmarkers = long: slow ones")
-    found = outcomes(suites, "-c", str(ini), "-m", "faulty and not long", "-k", "outputs", str(Path("test_suites.py")))
+    found = outcomes(suites, "-c", str(ini), "-m", "faulty and not long", "-k", "outputs", "test_suites.py")
     assert found == {"TestMine::test_outputs[whole]": "passed"}
+    found = outcomes(suites, "-c", str(ini), "-m", "faulty and not long", "-k", "not outputs", "test_suites.py")
+    assert found == {"TestMine::test_contract[faulty]": "passed", "TestMine::test_known[faulty]": "passed"}

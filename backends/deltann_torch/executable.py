@@ -1,0 +1,80 @@
+"""`load`: the artifact as something that runs numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from deltann.artifact import Artifact
+from deltann.backend import Backend, Executable, Tensors, enter, settings
+from deltann.environment import Environment
+from deltann.outcome import Stage
+from deltann_torch.compilation import cached_in, compiled, threads_set, warm_up
+from deltann_torch.dtypes import FLOATS, to_numpy, to_torch
+from deltann_torch.lowering import CACHE, MODEL, Lowering, device_of, module
+
+
+@contextmanager
+def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Executable]:
+    """See `Backend.load`. In compile mode the model is compiled, or taken from its cache, before it is handed out."""
+    threads = settings(backend, env)["threads"]
+    lowering = Lowering.read(artifact.folder)
+    device = device_of(env)
+    with ExitStack() as stack:
+        stack.enter_context(threads_set(int(threads) if isinstance(threads, int) else None))
+        built = module(lowering, onnx.load(artifact.folder / MODEL), device)
+        elsewhere = {str(buffer.device) for buffer in built.buffers() if buffer.device.type != device.type}
+        if elsewhere:
+            raise RuntimeError(f"{device} was asked for, but constants of the model lie on {', '.join(elsewhere)}")
+        constants = frozenset(buffer.untyped_storage().data_ptr() for buffer in built.buffers())
+        if lowering.mode == "compile":
+            enter(Stage.COMPILE)
+            stack.enter_context(cached_in(artifact.folder / CACHE, lowering.threads))
+            built = compiled(built)
+            warm_up(built, lowering.examples(device))
+            enter(Stage.LOAD)
+        yield _Executable(built, lowering, device, constants)
+
+
+@dataclass(frozen=True)
+class _Executable:
+    module: Any
+    lowering: Lowering
+    device: torch.device
+    constants: frozenset[int]
+
+    def run(self, inputs: Tensors) -> dict[str, npt.NDArray[np.generic]]:
+        """Run once.
+
+        Raises:
+            ValueError: an input is missing or unknown, or has another shape than the one the model was lowered for.
+        """
+        names = [name for name, *_ in self.lowering.inputs]
+        if set(names) != set(inputs):
+            raise ValueError(f"the model takes the inputs {names}, not {sorted(inputs)}")
+        with torch.inference_mode():
+            tensors = [self._tensor(name, shape, inputs[name]) for name, _, shape in self.lowering.inputs]
+            outputs: Sequence[torch.Tensor] = self.module(*tensors)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            # What only passes an input or a weight on is copied: nobody may write into those.
+            held = self.constants | {tensor.untyped_storage().data_ptr() for tensor in tensors}
+            return {
+                name: to_numpy(output.clone() if output.untyped_storage().data_ptr() in held else output, dtype)
+                for (name, dtype), output in zip(self.lowering.outputs, outputs, strict=True)
+            }
+
+    def _tensor(self, name: str, shape: Sequence[int], array: npt.NDArray[np.generic]) -> torch.Tensor:
+        if list(array.shape) != list(shape):
+            raise ValueError(f"'{name}' has the shape {list(array.shape)}; the model was lowered for {list(shape)}")
+        tensor = to_torch(array)
+        precision = self.lowering.dtype
+        dtype = precision if precision is not None and tensor.dtype in FLOATS else tensor.dtype
+        return tensor.to(self.device, dtype)

@@ -1,0 +1,135 @@
+"""`lower`: check that the model builds, and write what `load` needs.
+
+The artifact is the ONNX file itself and `lowering.json`, which says what lowering decided: mode, precision, the shapes
+that were bound; for compile mode also threads and device, which Inductor's code depends on. Inductor's own cache lies
+beside them but is no part of the artifact: it holds pickles and code for this very processor, so it never travels. On
+the host that lowered, `load` finds it and need not compile again; elsewhere `load` compiles, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto
+
+from deltann.artifact import Artifact
+from deltann.backend import Backend, enter, settings
+from deltann.environment import Environment
+from deltann.errors import Unavailable, Unsupported
+from deltann.lowering.graph import read_graph
+from deltann.model import Model
+from deltann.outcome import Stage
+from deltann_torch.build import build
+from deltann_torch.compilation import cached_in, compiled, warm_up
+from deltann_torch.dtypes import at_precision, torch_dtype
+from deltann_torch.support import unsupported
+
+MODEL, LOWERING, CACHE = "model.onnx", "lowering.json", "inductor"
+_PROTOBUF_LIMIT = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What `lowering.json` holds. `inputs` are (name, numpy dtype, shape), `outputs` (name, numpy dtype)."""
+
+    mode: str
+    precision: str
+    inputs: list[tuple[str, str, list[int]]]
+    outputs: list[tuple[str, str]]
+    threads: int | None = None
+    device: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Lowering:
+        return cls(**json.loads((folder / LOWERING).read_text()))
+
+    def write(self, folder: Path) -> None:
+        (folder / LOWERING).write_text(json.dumps(asdict(self), indent=1))
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The torch dtype of `precision`; None to keep the file's types."""
+        return None if self.precision == "model" else getattr(torch, self.precision)
+
+    def examples(self, device: torch.device | str) -> list[torch.Tensor]:
+        """Zeros of the inputs' shapes at the run's precision (zero is a valid index too)."""
+        return [
+            torch.zeros(shape, dtype=at_precision(_dtype(dtype), self.dtype), device=device)
+            for _, dtype, shape in self.inputs
+        ]
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name in ("object", "str"):
+        raise Unsupported("torch has no tensors of strings")
+    return torch_dtype(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)))
+
+
+def module(lowering: Lowering, proto: ModelProto, device: torch.device) -> Any:
+    """The torch module of the model, its constants on `device`."""
+    graph = read_graph(proto)
+    metas = dict(zip((name for name, *_ in lowering.inputs), lowering.examples("meta"), strict=True))
+    return build(graph, metas, lowering.dtype, device)
+
+
+def device_of(env: Environment) -> torch.device:
+    """The device that the environment asks for.
+
+    Raises:
+        Unavailable: CUDA is asked for and torch sees no such device.
+    """
+    name = env.device or "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Unavailable(
+            f"torch {torch.__version__} sees no CUDA device: install a CUDA build of torch (pip install torch) on a "
+            "machine with an NVIDIA GPU and its driver, or use torch:cpu"
+        )
+    return torch.device(name)
+
+
+def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Artifact:
+    """See `Backend.lower`."""
+    values = settings(backend, env)
+    if reason := unsupported(model):
+        raise Unsupported(reason)
+    compiling = values["mode"] == "compile"
+    device = device_of(env) if compiling else torch.device("cpu")
+    threads = values["threads"]
+    lowering = Lowering(
+        mode=str(values["mode"]),
+        precision=str(values["precision"]),
+        inputs=[(spec.name, spec.dtype, list(spec.static_shape)) for spec in model.inputs],
+        outputs=[(spec.name, spec.dtype) for spec in model.outputs],
+        threads=int(threads) if compiling and isinstance(threads, int) else None,
+        device=str(device) if compiling else None,
+    )
+    proto = model.proto()
+    built = module(lowering, proto, device)
+    files = [*_write_model(model, proto, workdir), LOWERING]
+    lowering.write(workdir)
+    if compiling:
+        enter(Stage.COMPILE)
+        with cached_in(workdir / CACHE, lowering.threads):
+            warm_up(compiled(built), lowering.examples(device))
+    return Artifact.of(workdir, files)
+
+
+def _write_model(model: Model, proto: ModelProto, workdir: Path) -> list[str]:
+    """Write the model as one file, or where protobuf cannot hold it with its weights beside it; returns the names."""
+    plain = onnx.load(model.path, load_external_data=False)
+    if not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in plain.graph.initializer):
+        shutil.copyfile(model.path, workdir / MODEL)
+        return [MODEL]
+    size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+    if size < _PROTOBUF_LIMIT:
+        onnx.save(proto, workdir / MODEL)
+        return [MODEL]
+    onnx.save(proto, workdir / MODEL, save_as_external_data=True, location="weights.bin")
+    return [MODEL, "weights.bin"]

@@ -1,0 +1,79 @@
+"""Fourier transforms and mel filters. A complex number is a last axis of size two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from deltann.lowering.shapes import axis_of
+from deltann_torch.call import Call
+from deltann_torch.table import Fn, op
+
+
+def _complex(x: Any) -> Any:
+    return torch.view_as_complex(x.contiguous()) if x.shape[-1] == 2 else x.squeeze(-1)
+
+
+def _dft(x: Any, length: Any, axis: int, inverse: bool, onesided: bool) -> Any:
+    at = axis_of(axis, x.dim())
+    length = length[0] if isinstance(length, list) else length
+    if onesided and inverse:
+        return torch.fft.irfft(_complex(x), length, at).unsqueeze(-1)
+    if onesided:
+        return torch.view_as_real(torch.fft.rfft(x.squeeze(-1), length, at))
+    transform = torch.fft.ifft if inverse else torch.fft.fft
+    return torch.view_as_real(transform(_complex(x), length, at))
+
+
+@op("DFT", 17, host=(1,))
+def _dft_attribute(call: Call) -> Fn:
+    axis, inverse, onesided = call.get("axis", 1), bool(call.get("inverse")), bool(call.get("onesided"))
+    return lambda x, length=None: _dft(x, length, axis, inverse, onesided)
+
+
+@op("DFT", 20, host=(1, 2))
+def _dft_input(call: Call) -> Fn:
+    inverse, onesided = bool(call.get("inverse")), bool(call.get("onesided"))
+    return lambda x, length=None, axis=-2: _dft(x, length, -2 if axis is None else axis, inverse, onesided)
+
+
+@op("STFT", host=(1, 3))
+def _stft(call: Call) -> Fn:
+    onesided = bool(call.get("onesided", 1))
+
+    def run(x: Any, step: int, frame_window: Any = None, length: Any = None) -> Any:
+        size = length if length is not None else frame_window.shape[0]
+        signal = _complex(x)
+        frames = signal.unfold(1, size, step)
+        if frame_window is not None:
+            frames = frames * frame_window
+        if onesided and not frames.is_complex():
+            return torch.view_as_real(torch.fft.rfft(frames))
+        return torch.view_as_real(torch.fft.fft(frames))
+
+    return run
+
+
+def _frequency(mel: Any) -> Any:
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+
+
+@op("MelWeightMatrix", host=(0, 1, 2, 3, 4))
+def _mel(call: Call) -> Fn:
+    dtype = call.element(call.get("output_datatype", 1))
+
+    def run(bins: int, length: int, rate: int, low: float, high: float) -> Any:
+        spectrum = length // 2 + 1
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        mels = 2595.0 * torch.log10(1.0 + ends / 700.0)
+        edges = mels[0] + torch.arange(bins + 2) * ((mels[1] - mels[0]) / (bins + 2))
+        at = torch.floor((length + 1) * _frequency(edges) / rate)
+        lower, centre, upper = at[:-2], at[1:-1], at[2:]
+        k = torch.arange(spectrum, dtype=torch.float64)[:, None]
+        rising = torch.where(centre == lower, (k == centre).to(k.dtype), (k - lower) / (centre - lower))
+        falling = (upper - k) / (upper - centre)
+        weights = torch.where(k <= centre, rising, falling)
+        return torch.where((k >= lower) & (k < upper) | (k == centre), weights, 0).to(dtype)
+
+    return run

@@ -1,0 +1,140 @@
+"""Apache TVM on the CPU, at five levels that are pass lists of our own, since TVM 0.27's `opt_level` changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from onnx import defs
+
+from deltann.artifact import Artifact
+from deltann.backend import Executable, Option, Tensors, Variant, enter, settings
+from deltann.environment import Environment
+from deltann.errors import Unavailable, Unsupported, UsageError
+from deltann.model import Model
+from deltann.outcome import Stage
+from deltann_tvm.frontend import DTYPES, fold, import_tvm, missing_operators, to_relax
+from deltann_tvm.ladder import LEVELS, optimise, target
+
+_LIBRARY = "lib.so"
+_LOWERING = "lowering.json"
+_TUNED = "tuned"
+_NO_TUNING = (
+    "tuning needs MetaSchedule, which apache-tvm 0.27.0.post1 cannot run: with apache-tvm-ffi 0.1.15.post2 it dies of "
+    "SIGSEGV (ToJSONGraph) as it reads the first task; use tvm-O3 or tvm-O4"
+)
+
+
+class TvmBackend:
+    """The artifact is a shared library and what is needed to call it; it runs on CPUs of the kind it was made on."""
+
+    name: ClassVar[str] = "tvm"
+    summary: ClassVar[str] = "Apache TVM (Relax, LLVM)"
+    install: ClassVar[str] = "deltann[tvm]"
+    distribution: ClassVar[str] = "apache-tvm"
+    variants: ClassVar[Mapping[str, Variant]] = {
+        **{f"O{level}": Variant({"level": level}, text) for level, text in LEVELS.items()},
+        _TUNED: Variant({"level": _TUNED}, "MetaSchedule searches for schedules; see the option trials"),
+    }
+    options: ClassVar[Mapping[str, Option]] = {
+        "level": Option("the pass ladder's step; set by the variants", "3", choices=(*LEVELS, _TUNED), numerics=True),
+        "threads": Option("TVM's runtime threads; one for each core where absent", kind="count"),
+        "trials": Option("schedules that tvm-tuned measures", "64", kind="count", numerics=True),
+    }
+
+    def version(self) -> str:
+        """The version of `apache-tvm`."""
+        return version(self.distribution)
+
+    def devices(self) -> Sequence[str]:
+        """The CPU only."""
+        return ("cpu",)
+
+    def unsupported(self, model: Model, env: Environment) -> str | None:
+        """Tuning, an opset yet unknown, and element types and operators that TVM lacks, by name."""
+        if settings(self, env)["level"] == _TUNED:
+            return _NO_TUNING
+        if model.opset > defs.onnx_opset_version():
+            return f"opset {model.opset} is newer than the newest that onnx knows, {defs.onnx_opset_version()}"
+        for spec in (*model.inputs, *model.outputs):
+            if spec.dtype not in DTYPES:
+                return f"TVM has no element type {spec.dtype} ('{spec.name}')"
+        try:
+            missing = missing_operators(model.proto())
+        except Unavailable:
+            return None  # said, with the pip line, when lowering
+        return f"TVM's ONNX frontend lacks {', '.join(missing)}" if missing else None
+
+    def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
+        """Fold, import, optimise as the level says, compile and link.
+
+        Raises:
+            Unsupported: see `unsupported`.
+            Unavailable: TVM or a C++ compiler (TVM links with one) is not installed.
+        """
+        tvm = import_tvm()
+        from tvm.support.cc import get_cc
+
+        if reason := self.unsupported(model, env):
+            raise Unsupported(reason)
+        if get_cc() is None:
+            raise Unavailable("TVM links with a C++ compiler and finds none: install g++ or set CXX")
+        module, inputs = to_relax(fold(model), model)
+        enter(Stage.COMPILE)
+        level = int(str(settings(self, env)["level"]))
+        description = target(level)
+        machine = tvm.target.Target(description)
+        module, unscheduled = optimise(module, level, machine)
+        tvm.compile(module, target=machine).export_library(str(workdir / _LIBRARY))
+        shapes = {spec.name: [spec.dtype, list(spec.static_shape)] for spec in model.inputs}
+        lowering = {
+            "target": description,
+            "inputs": [[name, *shapes[name]] for name in inputs],
+            "outputs": [spec.name for spec in model.outputs],
+            "unscheduled": unscheduled,
+        }
+        (workdir / _LOWERING).write_text(json.dumps(lowering, indent=1, sort_keys=True))
+        return Artifact.of(workdir, [_LIBRARY, _LOWERING])
+
+    @contextmanager
+    def load(self, artifact: Artifact, env: Environment) -> Iterator[Executable]:
+        """Load the library into TVM's virtual machine.
+
+        Raises:
+            Unavailable: TVM is not installed, or the library was compiled for another CPU than this one.
+        """
+        tvm = import_tvm()
+        from tvm.target.codegen import llvm_get_system_cpu
+
+        lowering = json.loads((artifact.folder / _LOWERING).read_text())
+        cpu = lowering["target"].get("mcpu")
+        if cpu is not None and cpu != llvm_get_system_cpu():
+            raise Unavailable(f"compiled for the CPU {cpu}; this one is {llvm_get_system_cpu()}: compile it here")
+        threads = settings(self, env)["threads"]
+        if threads is not None:
+            tvm.get_global_func("runtime.config_threadpool")(1, threads)
+        library = tvm.runtime.load_module(str(artifact.folder / _LIBRARY))
+        yield _Program(tvm, tvm.relax.VirtualMachine(library, tvm.cpu()), lowering)
+
+
+class _Program:
+    def __init__(self, tvm: Any, machine: Any, lowering: Mapping[str, Any]) -> None:
+        self._tensor = tvm.runtime.tensor
+        self._main = machine["main"]
+        self._inputs = [(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in lowering["inputs"]]
+        self._outputs: list[str] = lowering["outputs"]
+
+    def run(self, inputs: Tensors) -> Tensors:
+        for name, dtype, shape in self._inputs:
+            if inputs[name].dtype != dtype or inputs[name].shape != shape:
+                got = f"{inputs[name].dtype}{list(inputs[name].shape)}"
+                raise UsageError(f"'{name}' is {got}, but was compiled as {dtype}{list(shape)}: compile it anew")
+        result = self._main(*(self._tensor(np.ascontiguousarray(inputs[name])) for name, _, _ in self._inputs))
+        results = [result] if hasattr(result, "numpy") else list(result)
+        # `.copy()`: what `numpy()` gives may share the memory that the next run writes to.
+        return {name: value.numpy().copy() for name, value in zip(self._outputs, results, strict=True)}

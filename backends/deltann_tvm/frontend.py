@@ -1,0 +1,115 @@
+"""From an ONNX model to a Relax module with static shapes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import onnx
+
+from deltann.errors import Unavailable, Unsupported
+from deltann.model import Model
+
+# Element types that numpy and TVM's LLVM code both handle, by numpy's names.
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+]  # bfloat16, float8 and int4 have no plain numpy array; complex and strings have no TVM type
+
+
+def import_tvm() -> Any:
+    """TVM, imported without the PyTorch that its FFI loads when it finds one: two seconds, and another thread pool.
+
+    Raises:
+        Unavailable: TVM is not installed.
+    """
+    if find_spec("tvm") is None:
+        raise Unavailable("TVM is not installed: pip install 'deltann[tvm]'")
+    os.environ.setdefault("TVM_FFI_DISABLE_TORCH_C_DLPACK", "1")
+    import tvm
+
+    return tvm
+
+
+def missing_operators(proto: onnx.ModelProto) -> list[str]:
+    """The operators of `proto` that TVM's ONNX frontend has no converter for, sorted; subgraphs and functions too."""
+    import_tvm()
+    from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map
+
+    # `If` and `Constant` are handled beside the map. The importer looks at the name alone, hence the domains.
+    known = {*_get_convert_map(), "If", "Constant"}
+    own = {(function.domain, function.name) for function in proto.functions}
+    missing = set()
+    for node in _nodes(proto):
+        if (node.domain, node.op_type) in own:
+            continue
+        if node.op_type not in known or node.domain not in ("", "ai.onnx", "com.microsoft"):
+            missing.add(f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type)
+    return sorted(missing)
+
+
+def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    pending = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    while pending:
+        node = pending.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                pending.extend(graph.node)
+
+
+def fold(model: Model) -> onnx.ModelProto:
+    """The model with its inputs' shapes static, its own functions inlined and what is constant computed.
+
+    onnxslim does it, with its fusions off: what is fused, and so how sums are rounded, is the level's business.
+    """
+    import onnxslim
+
+    proto = model.proto()
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto)
+    shapes = {spec.name: spec.static_shape for spec in model.inputs}
+    for value in proto.graph.input:
+        if value.name in shapes:
+            dims = value.type.tensor_type.shape.dim
+            del dims[:]
+            dims.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in shapes[value.name])
+    del proto.graph.value_info[:]  # as far as it holds symbols, it contradicts the static inputs
+    level = logging.getLogger().level
+    folded: onnx.ModelProto = onnxslim.slim(proto, skip_optimizations=["graph_fusion", "weight_tying"])
+    logging.getLogger().setLevel(level)  # onnxslim sets the root logger's
+    return folded
+
+
+def to_relax(proto: onnx.ModelProto, model: Model) -> tuple[Any, list[str]]:
+    """The Relax module and the names of the inputs its `main` takes, in order; inputs that nothing reads are dropped.
+
+    Raises:
+        Unsupported: an output is not a tensor (TVM keeps what `Shape` gives apart from tensors).
+    """
+    tvm = import_tvm()
+    from tvm.relax.frontend.onnx import from_onnx
+
+    shapes = {spec.name: list(spec.static_shape) for spec in model.inputs}
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    taken = [value.name for value in proto.graph.input if value.name not in constants]
+    module = from_onnx(proto, shape_dict={name: shapes[name] for name in taken}, sanitize_input_names=True)
+    result = module["main"].ret_ty
+    fields = list(result.fields) if isinstance(result, tvm.relax.TupleType) else [result]
+    for spec, field in zip(model.outputs, fields, strict=True):
+        if not isinstance(field, tvm.relax.TensorType):
+            raise Unsupported(f"TVM makes the output '{spec.name}' a shape, not a tensor")
+    return module, taken

@@ -1,0 +1,157 @@
+"""What the adapter takes, refuses and hands back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from deltann.artifact import Artifact
+from deltann.environment import Environment
+from deltann.errors import Unavailable, Unsupported, UsageError
+from deltann.model import Model
+from deltann_tvm import TvmBackend
+
+sys.path.insert(0, str(Path(__file__).parent))
+from models import save, value
+
+pytest.importorskip("tvm")
+
+BACKEND = TvmBackend()
+TVM = Environment.parse("tvm")
+
+
+def two_outputs(folder: Path) -> Model:
+    """An integer input, an input that nothing reads, and outputs in an order of their own."""
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("ReduceSum", ["rows", "axes"], ["z_sum"], keepdims=0),
+        helper.make_node("Mul", ["z_sum", "z_sum"], ["a_square"]),
+    ]
+    weights = {
+        "table": np.random.default_rng(2).standard_normal((9, 4)).astype(np.float32),
+        "axes": np.array([1], np.int64),
+    }
+    return save(
+        folder,
+        nodes,
+        [value("unread", 2), value("ids", 3, 5, kind=TensorProto.INT32)],
+        [value("z_sum", 3, 4), value("a_square", 3, 4)],
+        weights,
+    )
+
+
+@pytest.fixture(scope="module")
+def lowered(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return BACKEND.lower(two_outputs(tmp_path_factory.mktemp("m")), TVM, tmp_path_factory.mktemp("a"))
+
+
+def feed(seed: int) -> dict[str, np.ndarray]:
+    ids = np.random.default_rng(seed).integers(0, 9, (3, 5)).astype(np.int32)
+    return {"unread": np.zeros(2, np.float32), "ids": ids}
+
+
+def test_outputs_by_their_own_names_in_order(lowered: Artifact) -> None:
+    with BACKEND.load(lowered, TVM) as program:
+        outputs = program.run(feed(0))
+    assert list(outputs) == ["z_sum", "a_square"]
+    np.testing.assert_allclose(outputs["a_square"], outputs["z_sum"] ** 2, rtol=1e-6)
+
+
+def test_a_later_run_leaves_earlier_outputs_alone(lowered: Artifact) -> None:
+    with BACKEND.load(lowered, TVM) as program:
+        first = program.run(feed(0))["z_sum"]
+        kept = first.copy()
+        second = program.run(feed(1))["z_sum"]
+    np.testing.assert_array_equal(first, kept)
+    assert not np.array_equal(first, second)
+
+
+def test_memory_mapped_inputs(lowered: Artifact, tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", feed(3)["ids"])
+    mapped = {**feed(3), "ids": np.load(tmp_path / "ids.npy", mmap_mode="r")}
+    with BACKEND.load(lowered, TVM) as program:
+        np.testing.assert_array_equal(program.run(mapped)["z_sum"], program.run(feed(3))["z_sum"])
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 4), np.int32), np.zeros((3, 5), np.int64)])
+def test_wrong_inputs_are_named(lowered: Artifact, wrong: np.ndarray) -> None:
+    with BACKEND.load(lowered, TVM) as program, pytest.raises(UsageError, match="'ids' is int"):
+        program.run({**feed(0), "ids": wrong})
+
+
+def test_missing_operators_are_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("StringNormalizer", ["x"], ["y"])]
+    model = save(tmp_path, nodes, [value("x", 2)], [value("y", 2)], {})
+    assert BACKEND.unsupported(model, TVM) == "TVM's ONNX frontend lacks StringNormalizer"
+    with pytest.raises(Unsupported, match="StringNormalizer"):
+        BACKEND.lower(model, TVM, tmp_path)
+
+
+def test_known_operators_are_not_refused(tmp_path: Path) -> None:
+    assert BACKEND.unsupported(two_outputs(tmp_path), TVM) is None
+
+
+def test_unknown_element_types_and_opsets_are_named(tmp_path: Path) -> None:
+    model = two_outputs(tmp_path)
+    odd = replace(model, inputs=(replace(model.inputs[0], dtype="bfloat16"),))
+    assert "bfloat16 ('unread')" in str(BACKEND.unsupported(odd, TVM))
+    assert "opset 99" in str(BACKEND.unsupported(replace(model, opset=99), TVM))
+
+
+def test_tuning_is_refused_with_its_reason(tmp_path: Path) -> None:
+    reason = BACKEND.unsupported(two_outputs(tmp_path), Environment.parse("tvm-tuned[trials=4]"))
+    assert reason is not None
+    assert "MetaSchedule" in reason
+    assert "\n" not in reason
+
+
+def test_no_compiler_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"PATH": "", "CXX": "", "CC": ""}.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(Unavailable, match=r"install g\+\+"):
+        BACKEND.lower(two_outputs(tmp_path), TVM, tmp_path)
+
+
+def test_code_for_another_cpu_is_not_run(lowered: Artifact, tmp_path: Path) -> None:
+    lowering = json.loads((lowered.folder / "lowering.json").read_text())
+    lowering["target"]["mcpu"] = "some-other-cpu"
+    (tmp_path / "lowering.json").write_text(json.dumps(lowering))
+    moved = replace(lowered, folder=tmp_path)
+    with pytest.raises(Unavailable, match="some-other-cpu"), BACKEND.load(moved, TVM):
+        pass
+
+
+_COUNT = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from deltann.artifact import Artifact
+from deltann.environment import Environment
+from deltann_tvm import TvmBackend
+folder, spec = sys.argv[1:]
+artifact = Artifact.of(Path(folder), ["lib.so", "lowering.json"])
+with TvmBackend().load(artifact, Environment.parse(spec)) as program:
+    before = len(list(Path("/proc/self/task").iterdir()))
+    program.run({"x": np.ones((256, 256), np.float32)})
+    print(len(list(Path("/proc/self/task").iterdir())) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_take_effect(tmp_path: Path, threads: int) -> None:
+    nodes = [helper.make_node("Exp", ["x"], ["y"])]
+    model = save(tmp_path, nodes, [value("x", 256, 256)], [value("y", 256, 256)], {})
+    spec = f"tvm[threads={threads}]"
+    BACKEND.lower(model, Environment.parse(spec), tmp_path)
+    counted = subprocess.run(
+        [sys.executable, "-c", _COUNT, str(tmp_path), spec], capture_output=True, text=True, check=True
+    )
+    assert int(counted.stdout) == threads - 1  # the caller's own thread works too
