@@ -1,8 +1,9 @@
-"""Apache TVM on the CPU, at five levels that are pass lists of our own, since TVM 0.27's `opt_level` changes nothing."""
+"""Apache TVM on the CPU, at five levels that are pass lists of our own: TVM 0.27's `opt_level` changes nothing."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -26,7 +27,7 @@ _LOWERING = "lowering.json"
 _TUNED = "tuned"
 _NO_TUNING = (
     "tuning needs MetaSchedule, which apache-tvm 0.27.0.post1 cannot run: with apache-tvm-ffi 0.1.15.post2 it dies of "
-    "SIGSEGV (ToJSONGraph) as it reads the first task; use tvm-O3 or tvm-O4"
+    "SIGSEGV in ToJSONGraph, with 0.1.14.post1 every candidate's build times out; use tvm-O3 or tvm-O4"
 )
 
 
@@ -43,7 +44,7 @@ class TvmBackend:
     }
     options: ClassVar[Mapping[str, Option]] = {
         "level": Option("the pass ladder's step; set by the variants", "3", choices=(*LEVELS, _TUNED), numerics=True),
-        "threads": Option("TVM's runtime threads; one for each core where absent", kind="count"),
+        "threads": Option("runtime threads, at most one for each core; as many where absent", kind="count"),
         "trials": Option("schedules that tvm-tuned measures", "64", kind="count", numerics=True),
     }
 
@@ -116,10 +117,20 @@ class TvmBackend:
         if cpu is not None and cpu != llvm_get_system_cpu():
             raise Unavailable(f"compiled for the CPU {cpu}; this one is {llvm_get_system_cpu()}: compile it here")
         threads = settings(self, env)["threads"]
-        if threads is not None:
-            tvm.get_global_func("runtime.config_threadpool")(1, threads)
+        _set_threads(tvm, threads if isinstance(threads, int) else None)
         library = tvm.runtime.load_module(str(artifact.folder / _LIBRARY))
         yield _Program(tvm, tvm.relax.VirtualMachine(library, tvm.cpu()), lowering)
+
+
+def _set_threads(tvm: Any, wanted: int | None) -> None:
+    count = wanted or len(os.sched_getaffinity(0))
+    # The pool reads the variable; TVM's own choice is half the CPUs on x86, so one thread where there are two.
+    os.environ["TVM_NUM_THREADS"] = str(count)
+    tvm.get_global_func("runtime.config_threadpool")(1, count)
+    if wanted and tvm.runtime.num_threads() != wanted:
+        raise UsageError(
+            f"threads={wanted}: TVM runs {tvm.runtime.num_threads()} threads here; ask for at most one for each core"
+        )
 
 
 class _Program:

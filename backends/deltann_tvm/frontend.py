@@ -9,25 +9,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import onnx
+from onnx import inliner
 
 from deltann.errors import Unavailable, Unsupported
 from deltann.model import Model
 
-# Element types that numpy and TVM's LLVM code both handle, by numpy's names.
-DTYPES = [
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-]  # bfloat16, float8 and int4 have no plain numpy array; complex and strings have no TVM type
+# Element types that numpy and TVM's LLVM code both handle, by numpy's names: bfloat16, float8 and int4 are no plain
+# numpy arrays; complex numbers and strings have no TVM type.
+_INTEGERS = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+DTYPES = ("bool", *_INTEGERS, "float16", "float32", "float64")
 
 
 def import_tvm() -> Any:
@@ -39,6 +29,8 @@ def import_tvm() -> Any:
     if find_spec("tvm") is None:
         raise Unavailable("TVM is not installed: pip install 'deltann[tvm]'")
     os.environ.setdefault("TVM_FFI_DISABLE_TORCH_C_DLPACK", "1")
+    # TVM pins its threads to the first cores, where those of every other process that runs TVM are pinned too.
+    os.environ.setdefault("TVM_BIND_THREADS", "0")
     import tvm
 
     return tvm
@@ -80,7 +72,7 @@ def fold(model: Model) -> onnx.ModelProto:
 
     proto = model.proto()
     if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
+        proto = inliner.inline_local_functions(proto)
     shapes = {spec.name: spec.static_shape for spec in model.inputs}
     for value in proto.graph.input:
         if value.name in shapes:

@@ -1,4 +1,4 @@
-"""The choice of a register tile for one reduction (a convolution, a matrix product, a pooling); plain arithmetic, no TVM.
+"""The choice of a register tile for one reduction (a convolution, a matrix product, a pooling): arithmetic, no TVM.
 
 A reduction writes `out[s0, …, sn]` while it sums over further axes. Its memory accesses are linear in the axes, so each
 buffer is described by one stride (in elements) an axis. A tile is a small block of outputs that stays in registers

@@ -28,7 +28,7 @@ def reshape(target: Ints, shape: Ints, allowzero: bool = False) -> tuple[int, ..
     """Reshape's target with its zeros (sizes kept, unless `allowzero`) and its -1 resolved against the input."""
     sizes = [shape[i] if size == 0 and not allowzero else size for i, size in enumerate(target)]
     if -1 in sizes:
-        known = prod(size for size in sizes if size != -1)
+        known = prod([size for size in sizes if size != -1])  # a list: Dynamo traces no generator here
         sizes[sizes.index(-1)] = prod(shape) // known if known else 0
     return tuple(sizes)
 

@@ -2,42 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError
-
 import pytest
-from recorder import RecorderBackend
 
 from deltann import registry
-from deltann.testing.faulty import FaultyBackend
 from deltann.testing.registration import registered
-
-
-class AbsentBackend(RecorderBackend):
-    """An adapter whose framework is not installed."""
-
-    install = "deltann[absent]"
-
-    def version(self):
-        raise PackageNotFoundError("absent")
-
-
-class LyingBackend(FaultyBackend):
-    """An adapter that has a wrong answer for everything, whatever it is asked."""
-
-    def lower(self, model, env, workdir):
-        from deltann.environment import Environment
-
-        return super().lower(model, Environment.parse("faulty[amount=0.5,stage=CONVERT,symptom=MISMATCH]"), workdir)
-
-
-class DyingBackend(FaultyBackend):
-    """An adapter whose framework crashes when it is loaded."""
-
-    def load(self, artifact, env):
-        import os
-        import signal
-
-        os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def row(text, name):
@@ -55,7 +23,7 @@ def test_the_list_tells_version_and_state(cli):
 
 
 def test_a_missing_framework_shows_its_pip_line(cli):
-    with registered(absent="test_backends:AbsentBackend"):
+    with registered(absent="ailing:AbsentBackend"):
         done = cli("backends")
         assert row(done.out, "absent")[:2] == ["-", "unavailable"]
         assert "pip install 'deltann[absent]'" in " ".join(done.out.split())
@@ -78,7 +46,7 @@ def test_a_broken_adapter_is_a_failed_cell_and_not_a_usage_error(cli, models, tm
 
 
 def test_a_missing_framework_is_an_unavailable_cell_with_its_pip_line(cli, models, tmp_path):
-    with registered(absent="test_backends:AbsentBackend"):
+    with registered(absent="ailing:AbsentBackend"):
         done = cli("compare", "--model", models / "classifier.onnx", "--backends", "reference,faulty,absent",
                    "--inputs", "random:2", "--out", tmp_path / "run")  # fmt: skip
     assert done.code == 3
@@ -124,8 +92,8 @@ def test_a_healthy_machine(cli, only):
     ("entry", "says"),
     [
         ("no_such_module:X", "does not load"),
-        ("test_backends:LyingBackend", "outputs are wrong"),
-        ("test_backends:DyingBackend", "SIGSEGV while LOAD"),
+        ("ailing:LyingBackend", "outputs are wrong"),
+        ("ailing:DyingBackend", "SIGSEGV while LOAD"),
     ],
 )
 def test_a_backend_that_does_not_work_is_found_and_has_a_fix(cli, only, entry, says):
@@ -141,7 +109,7 @@ def test_a_backend_that_does_not_work_is_found_and_has_a_fix(cli, only, entry, s
 
 def test_a_backend_that_is_not_installed_is_no_illness(cli, only):
     only("absent")
-    with registered(absent="test_backends:AbsentBackend"):
+    with registered(absent="ailing:AbsentBackend"):
         done = cli("doctor")
     assert done.code == 0
     assert "not installed (pip install 'deltann[absent]')" in done.out

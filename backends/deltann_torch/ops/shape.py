@@ -115,6 +115,10 @@ def _range(_call: Call) -> Fn:
 @op("Reshape", 5, host=(1,))
 def _reshape(call: Call) -> Fn:
     allowzero = bool(call.get("allowzero", 0))
+    shape, target = call.shape(0), call.constant(1)
+    if shape is not None and target is not None:
+        known = reshape(target.tolist(), shape, allowzero)
+        return lambda x, _: x.reshape(known)
     return lambda x, shape: x.reshape(reshape(shape, x.shape, allowzero))
 
 

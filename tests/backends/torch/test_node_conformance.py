@@ -1,6 +1,6 @@
 """The table against the official node tests of onnx: a fixed part by default, all of them with `-m long`.
 
-Each test that fails is listed in `KNOWN` with its exception and reason, strictly: one that begins to pass fails the run.
+Each that fails is listed in `KNOWN` with its exception and reason, strictly: one that begins to pass fails the run.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from deltann.model import Model
 from deltann_tvm import TvmBackend
 
 sys.path.insert(0, str(Path(__file__).parent))
-from models import conv_bn_relu
+from tvm_models import conv_bn_relu
 
 pytest.importorskip("tvm")
 
@@ -41,9 +40,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="module")
-def artifacts(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Artifact]]:
+def artifacts(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     folder = tmp_path_factory.mktemp("levels")
-    yield {level: lower(model, f"tvm-{level}", folder / level) for level in LEVELS}
+    return {level: lower(model, f"tvm-{level}", folder / level) for level in LEVELS}
 
 
 def code(artifact: Artifact) -> bytes:

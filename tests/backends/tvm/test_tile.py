@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import permutations
 
 import pytest
@@ -10,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltann_tvm.tile import choose, divisors, loop_order, vector_length
-
-sys.dont_write_bytecode = True
 
 
 @given(st.integers(1, 3000))

@@ -50,6 +50,11 @@ def run(job: Job, tmp_path: Path) -> Run:
         "versions": {},
         "labels": None,
         "rows": {"model": job.tiny.rows},
+        "deltann": "0",
+        "map_outputs": {},
+        "criteria": {},
+        "host": {},
+        "git": None,
     }
     return create_run(tmp_path / "run", document)
 
