@@ -46,6 +46,6 @@ class Artifact:
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
             artifact = cls.of(folder, manifest["files"])
-        except (OSError, ValueError, KeyError):
+            return artifact if artifact.digest == manifest["digest"] else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return artifact if artifact.digest == manifest["digest"] else None

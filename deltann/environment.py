@@ -10,9 +10,11 @@ A value that is a list joins its items with `+`, since the comma parts options.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from deltann.errors import UsageError
 
@@ -23,6 +25,7 @@ _SPEC = re.compile(
     r"(?::(?P<device>[a-z][a-z0-9_-]*(?::[0-9]+)?))?"
     r"(?:\[(?P<options>[^\[\]]*)\])?"
 )
+_LONGEST_NAME = 120
 _OPTION = re.compile(r"(?P<key>[a-z][a-z0-9_]*)=(?P<value>[^\s,=\[\]]+)")
 
 
@@ -72,8 +75,12 @@ class Environment:
 
     @property
     def slug(self) -> str:
-        """A name for a folder or a file: the spec with what file systems dislike replaced, unique for each spec."""
-        return str(self).translate({ord(":"): "~", ord("["): "(", ord("]"): ")", ord("/"): "_"})
+        """A name for a folder or a file, another for each spec: percent-encoded, and cut with a digest if long."""
+        name = quote(str(self), safe="@=,+!").replace("~", "%7E")
+        name = name.replace("%5B", "(").replace("%5D", ")").replace("%3A", "~")
+        if len(name) <= _LONGEST_NAME:
+            return name
+        return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def split_specs(text: str) -> list[str]:

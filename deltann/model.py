@@ -62,7 +62,7 @@ class Model:
 
     def proto(self) -> onnx.ModelProto:
         """The model with its external data, read anew from disk."""
-        return onnx.load(self.path)
+        return onnx.load(self.path, format="protobuf")
 
     def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> Model:
         """The same model with the named inputs' shapes made static."""
@@ -105,7 +105,7 @@ def load_model(path: str | Path) -> Model:
     if not path.is_file():
         raise UsageError(f"{path}: no such file; give the path of an .onnx file")
     try:
-        proto = onnx.load(path, load_external_data=False)
+        proto = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, UnicodeDecodeError, OSError, ValueError) as error:
         raise UsageError(f"{path}: not an ONNX file, or a truncated one ({one_line(str(error), 80)})") from error
     if not proto.graph.output or not proto.opset_import:
@@ -155,10 +155,8 @@ def _external_files(path: Path, proto: onnx.ModelProto) -> Iterator[Path]:
     for tensor in _tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        if location in seen:
-            continue
-        seen.add(location)
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
         file = (folder / location).resolve()
         if not location or not file.is_relative_to(folder):
             raise UsageError(
@@ -166,7 +164,17 @@ def _external_files(path: Path, proto: onnx.ModelProto) -> Iterator[Path]:
             )
         if not file.is_file():
             raise UsageError(f"{path}: its external data '{location}' is missing; put that file beside the model")
-        yield file
+        if not _within(entries, file.stat().st_size):
+            raise UsageError(f"{path}: its external data '{location}' is too short; copy that file again, whole")
+        if file not in seen:
+            seen.add(file)
+            yield file
+
+
+def _within(entries: Mapping[str, str], size: int) -> bool:
+    """Whether the bytes that a tensor's external data names are in a file of `size` bytes."""
+    offset, length = (entries.get(key, "0") or "0" for key in ("offset", "length"))
+    return offset.isdecimal() and length.isdecimal() and int(offset) + int(length) <= size
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

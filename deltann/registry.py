@@ -78,6 +78,9 @@ def availability(name: str) -> Availability:
         return Availability(name, "broken", note=str(error))
     except PackageNotFoundError:
         return Availability(name, "unavailable", note=f"pip install '{backend.install}'", summary=backend.summary)
+    except Exception as error:
+        note = f"the adapter '{name}' cannot tell its version: {type(error).__name__}: {one_line(str(error))}"
+        return Availability(name, "broken", note=note, summary=backend.summary)
 
 
 def check(environment: Environment) -> None:

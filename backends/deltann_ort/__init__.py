@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -79,6 +80,7 @@ class OrtBackend:
             options.optimized_model_filepath = str(workdir / _OPTIMISED)
             self._session(workdir / _SOURCE, options, providers, env)
             (workdir / _SOURCE).unlink()
+            _name_nodes(workdir / _OPTIMISED)
             return Artifact.of(workdir, [_OPTIMISED])
         lowering = {"level": settings(self, env)["level"], "providers": providers}
         (workdir / _LOWERING).write_text(json.dumps(lowering))
@@ -136,17 +138,37 @@ class OrtBackend:
                 providers=providers,
                 disabled_optimizers=list(disabled) if isinstance(disabled, tuple) else None,
             )
-        except errors.NotImplemented as error:
-            raise Unsupported(f"ONNX Runtime {self.version()}: {one_line(str(error))}") from error
-        except errors.Fail as error:
-            if "is under development" in str(error) or "opset" in str(error).lower():
-                raise Unsupported(f"ONNX Runtime {self.version()}: {one_line(str(error))}") from error
+        except (errors.NotImplemented, errors.Fail, errors.InvalidGraph) as error:
+            if reason := _lacking(str(error)):
+                raise Unsupported(f"ONNX Runtime {self.version()}: {reason}") from error
             raise
         if session.get_providers()[0] != providers[0]:
             raise Unavailable(
                 f"ONNX Runtime fell back from {providers[0]} to {session.get_providers()[0]}; see its log"
             )
         return session
+
+
+def _lacking(message: str) -> str | None:
+    """The operator or opset that ORT says it lacks, shortened; None where it complains of something else."""
+    patterns = (
+        r"[\w.]+:?\w*\(-?\d+\) is not a registered function/op",
+        r"No Op registered for \w+ with domain_version of \d+",
+        r"Could not find an implementation for [^\n]*",
+        r"Opset \d+ is under development[^\n.]*",
+        r"Unsupported model IR version[^\n]*",
+        r"[Oo]pset[^\n]*not supported[^\n]*",
+    )
+    found = next((match for pattern in patterns if (match := re.search(pattern, message))), None)
+    return one_line(found[0]) if found else None
+
+
+def _name_nodes(file: Path) -> None:
+    """Name nodes by their place: ORT numbers those it adds in an order that varies, which is no difference."""
+    model = onnx.load(file)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    onnx.save_model(model, file)
 
 
 class _Session:

@@ -136,7 +136,7 @@ class _Builder:
             elif value.constant is not None:
                 arguments.append(_literal(value.constant))
             else:
-                arguments.append(self.code.call_function(_literal, (value.fx,)))
+                arguments.append(self.code.call_function(_read, (value.fx,)))
         step = self.code.call_function(_named(fn, node.op), tuple(arguments))
         if len(node.outputs) == 1:
             # A callable may return more than the node names; the first output is then the one.
@@ -260,6 +260,10 @@ def _many(result: Any) -> list[Any]:
 
 def _literal(tensor: Any) -> Any:
     return tensor.tolist()
+
+
+# What only the data tells is read outside of what Dynamo compiles, which then sees plain numbers.
+_read = torch.compiler.disable(_literal)
 
 
 def _item(values: Any, index: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +19,7 @@ from deltann.errors import UsageError
 from deltann.report.text import printable
 
 INTERRUPTED = 130
+BROKEN = 70
 
 
 class _OneLine(click.ClickException):
@@ -41,6 +43,12 @@ class _Commands(click.Group):
         except KeyboardInterrupt as stop:
             click.echo(f"deltann: {stop or 'interrupted'}", err=True)
             ctx.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            # Python's own code for this is 1, which here says that the environments differ.
+            traceback.print_exc()
+            ctx.exit(BROKEN)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +63,7 @@ def main() -> None:
       2  usage or input error
       3  a backend failed: crash, time-out, unsupported, unavailable
       4  inconclusive: these inputs could not have told
+     70  deltann itself failed: please report what it printed
     130  interrupted
     """
     for stream in (sys.stdout, sys.stderr):

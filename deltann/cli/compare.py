@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,16 +77,29 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
 
 def show(result: Result, json_file: Path | None) -> None:
     """Print the one screen, and write the JSON where it was asked for."""
+    from rich.console import Console
+
     from deltann.errors import UsageError
     from deltann.report.console import print_result
     from deltann.report.json import to_json
 
     if json_file is not None and str(json_file) == "-":
-        click.echo(to_json(result))
+        _write(to_json(result) + "\n")
         return
-    print_result(result)
+    console = Console(highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        print_result(result, console)
+    _write(captured.get())
     if json_file is not None:
         try:
             json_file.write_text(to_json(result))
         except OSError as error:
             raise UsageError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error
+
+
+def _write(text: str) -> None:
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        # Whoever reads has seen enough; the exit code still tells the verdict.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,9 +37,8 @@ _SENTENCES = {
 _NUMBERS = ("max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos", "top-5", "τ", "RBO")
 
 
-def print_result(result: Result, console: Console | None = None) -> None:
+def print_result(result: Result, console: Console) -> None:
     """Print the screen; 80 columns are enough for it."""
-    console = console or Console(highlight=False, markup=False, emoji=False)
     console.print(screen(result, console.width))
 
 

@@ -10,6 +10,7 @@ import platform
 import shutil
 from pathlib import Path
 
+import deltann.lowering
 from deltann.artifact import Artifact
 from deltann.backend import Backend, enter, settings
 from deltann.environment import Environment
@@ -30,14 +31,23 @@ def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path
     try:
         enter(Stage.CONVERT)
         backend.lower(model, env, work).save()
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
+        _replace(folder, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     artifact = Artifact.read(folder)
     if artifact is None:
         raise RuntimeError(f"the artifact in {folder} changed while it was written; try again")
     return artifact, False
+
+
+def _replace(folder: Path, work: Path) -> None:
+    """Put `work` in the place of `folder`; another worker may just have made the same, which then serves."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        work.rename(folder)
+    except OSError:
+        if Artifact.read(folder) is None:
+            raise
 
 
 def _key(backend: Backend, model: Model, env: Environment) -> str:
@@ -55,11 +65,12 @@ def _key(backend: Backend, model: Model, env: Environment) -> str:
 
 
 def _source_digest(backend: Backend) -> str:
-    """The adapter's own code is part of what made the artifact."""
+    """The adapter's own code, and the core's that it lowers with, are part of what made the artifact."""
     module = Path(inspect.getfile(type(backend)))
     files = sorted(module.parent.rglob("*.py")) if module.name == "__init__.py" else [module]
+    shared = Path(deltann.lowering.__file__).parent
     digest = hashlib.sha256()
-    for file in files:
+    for file in (*files, *sorted(shared.rglob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

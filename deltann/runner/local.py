@@ -85,7 +85,7 @@ class WorkerProcess:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it died, or was killed at a deadline
             return Reply(self._died())
         since = time.monotonic()
         while True:

@@ -95,8 +95,8 @@ class OutputWriter:
 
     def _allocate(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         for number, (name, value) in enumerate(arrays.items()):
-            if value.dtype.hasobject:
-                raise Unsupported(f"output '{name}' holds {value.dtype}, not numbers: it cannot be compared")
+            if value.dtype.kind not in "fiubc":
+                raise Unsupported(f"output '{name}' holds {value.dtype}, which .npy files cannot: cast it in the model")
             shape = (self._samples, *value.shape[1:]) if self._by_row(value) else (self._runs, *value.shape)
             self._arrays[name] = create_array(self._folder / f"{number}.npy", value.dtype, shape)
         index = {name: f"{number}.npy" for number, name in enumerate(arrays)}

@@ -76,11 +76,7 @@ def test_a_missing_framework_shows_its_pip_line() -> None:
         ("syntax", "SyntaxError"),
         ("absent", "AttributeError"),
         ("unmade", "OSError: its library is of another processor"),
-        pytest.param(
-            "unreadable",
-            "the version file is damaged",
-            marks=pytest.mark.xfail(raises=ValueError, strict=True, reason="notimpl: version()'s own errors come out"),
-        ),
+        ("unreadable", "the version file is damaged"),
     ],
 )  # fmt: skip
 def test_a_broken_adapter_shows_as_broken_and_never_as_missing(name: str, told: str) -> None:

@@ -115,7 +115,7 @@ def test_outputs_that_change_between_runs_are_refused(second: Arrays, told: str,
 
 @pytest.mark.parametrize("value", [np.array([["a", None]], object), np.array(["text"], object)])
 def test_objects_are_refused(value: npt.NDArray[Any], tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="'y' holds object, not numbers"):
+    with pytest.raises(Unsupported, match="'y' holds object, which"):
         OutputWriter(tmp_path, 1, 1, True).write(0, {"y": value}, 0.1)
 
 
@@ -141,8 +141,6 @@ def test_an_output_without_elements(tmp_path: Path) -> None:
     assert read_outputs(tmp_path)["y"].shape == (2, 0, 4)
 
 
-@pytest.mark.xfail(raises=Unsupported, strict=True, reason="notimpl: .npy keeps no bfloat16, a void comes back")
-def test_bfloat16_is_read_back_as_what_it_was(tmp_path: Path) -> None:
-    OutputWriter(tmp_path, 2, 1, True).write(0, {"y": np.ones((1, 3), ml_dtypes.bfloat16)}, 0.1)
-    OutputWriter(tmp_path, 2, 1, True).write(1, {"y": np.ones((1, 3), ml_dtypes.bfloat16)}, 0.1)
-    assert read_outputs(tmp_path)["y"].astype(np.float32).tolist() == [[1, 1, 1], [1, 1, 1]]
+def test_bfloat16_is_refused_since_npy_cannot_hold_it(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="bfloat16"):
+        OutputWriter(tmp_path, 2, 1, True).write(0, {"y": np.ones((1, 3), ml_dtypes.bfloat16)}, 0.1)
