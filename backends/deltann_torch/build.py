@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -136,7 +137,7 @@ class _Builder:
             elif value.constant is not None:
                 arguments.append(_literal(value.constant))
             else:
-                arguments.append(self.code.call_function(_read, (value.fx,)))
+                arguments.append(self.code.call_function(_reader(), (value.fx,)))
         step = self.code.call_function(_named(fn, node.op), tuple(arguments))
         if len(node.outputs) == 1:
             # A callable may return more than the node names; the first output is then the one.
@@ -262,8 +263,10 @@ def _literal(tensor: Any) -> Any:
     return tensor.tolist()
 
 
-# What only the data tells is read outside of what Dynamo compiles, which then sees plain numbers.
-_read = torch.compiler.disable(_literal)
+@cache
+def _reader() -> table.Fn:
+    """`_literal` kept out of what Dynamo compiles, which then sees plain numbers; asking for it imports Dynamo."""
+    return torch.compiler.disable(_literal)
 
 
 def _item(values: Any, index: int) -> Any:

@@ -65,7 +65,7 @@ class Fault:
         """Spoil the model as a wrong lowering would: each float output is a little too large."""
         if stage is not self.stage or self.symptom not in (Symptom.MISMATCH, Symptom.NONDETERMINISM):
             return
-        noise = np.random.default_rng().uniform() if self.symptom is Symptom.NONDETERMINISM else 1.0
+        noise = np.random.default_rng().uniform(0.5, 1.5) if self.symptom is Symptom.NONDETERMINISM else 1.0
         for output in model.graph.output:
             dtype = helper.tensor_dtype_to_np_dtype(output.type.tensor_type.elem_type)
             if np.issubdtype(dtype, np.floating):

@@ -177,6 +177,15 @@ def test_a_network_agrees_with_onnx() -> None:
     assert np.ptp(want) > 0.01
 
 
+def test_a_shape_that_only_the_data_tells_compiles_in_parts() -> None:
+    graph = read_graph(_model("(float[6] x, int64[2] s) => (float[M,N] y) { n = Neg(x) r = Reshape(n, s) y = Exp(r) }"))
+    metas = {"x": torch.empty(6, device="meta"), "s": torch.empty(2, dtype=torch.int64, device="meta")}
+    compiled = torch.compile(build(graph, metas, None, _CPU), dynamic=False, backend="eager")
+    x = torch.randn(6)
+    for shape in ([2, 3], [6, 1]):
+        torch.testing.assert_close(compiled(x, torch.tensor(shape))[0], torch.exp(-x).reshape(shape))
+
+
 def test_dynamo_traces_a_static_graph_whole() -> None:
     module = _build(_network(), (2, 3, 9, 9))
     x = torch.from_numpy(_random(2, 3, 9, 9))
