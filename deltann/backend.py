@@ -27,13 +27,18 @@ Value = str | int | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Option:
-    """One option of an adapter. `numerics`: changing it may change outputs (so a cause to try for a disagreement)."""
+    """One option of an adapter.
+
+    `numerics`: changing it may change outputs (so a cause to try for a disagreement). `at_load`: it acts when the
+    artifact is loaded and not when it is made, so it may matter where artifacts are identical.
+    """
 
     help: str
     default: str | None = None
     kind: Literal["text", "count", "list"] = "text"
     choices: tuple[str, ...] = ()
     numerics: bool = False
+    at_load: bool = False
 
     def read(self, spec: str, key: str, text: str) -> Value:
         """The typed value of `text`: a str, an int of at least 1 (`count`), or a tuple (`list`, joined with `+`).

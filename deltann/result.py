@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.comparison.output import Comparison, compare_outputs
+from deltann.comparison.ranking import FEWEST_ROWS, MOST_ROWS
 from deltann.comparison.rows import without_trailing_ones
 from deltann.comparison.tolerance import parse_tolerances
 from deltann.comparison.verdict import Judgement, Verdict, judge, overall, parse_rate
@@ -27,6 +28,9 @@ from deltann.tasks.classification import NO_PREDICTION, Accuracy, Predictions, a
 
 if TYPE_CHECKING:
     import pandas as pd
+
+RANKED_ROWS = 5000
+"""Rows on which Kendall's τ and RBO are taken, over all pairs of a run: a few seconds, however many environments."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,11 @@ class Result:
         """Over the pairs that are judged; NOT_COMPARED ones do not hide what the others say."""
         judgements = [pair.judgement for pair in self.compared if pair.judged]
         compared = [judgement for judgement in judgements if judgement.verdict is not Verdict.NOT_COMPARED]
-        return overall(compared) if compared else Verdict.NOT_COMPARED
+        if compared:
+            return overall(compared)
+        # Nothing to judge by: no two cells with outputs, or only pairs that ran the very same thing.
+        known = any(pair.comparison for pair in self.compared)
+        return Verdict.INCONCLUSIVE if known else Verdict.NOT_COMPARED
 
     @property
     def exit_code(self) -> int:
@@ -71,15 +79,11 @@ class Result:
 
     @property
     def identical(self) -> tuple[tuple[Cell, ...], ...]:
-        """Groups of cells of one model and one backend with byte-identical artifacts: agreement says nothing there.
-
-        Of two backends even the same file is run by other code.
-        """
-        groups: dict[tuple[str, str, str], list[Cell]] = {}
+        """Groups of cells that ran the very same thing, so that their agreement says nothing (`_what_ran`)."""
+        groups: dict[Any, list[Cell]] = {}
         for record in self.records:
-            if record.outcome.status is Status.OK and (digest := record.facts.get("artifact")):
-                backend = Environment.parse(record.cell.environment).backend
-                groups.setdefault((record.cell.role, backend, digest), []).append(record.cell)
+            if (ran := _what_ran(record)) is not None:
+                groups.setdefault(ran, []).append(record.cell)
         return tuple(tuple(cells) for cells in groups.values() if len(cells) > 1)
 
     def median_ms(self, cell: Cell) -> float | None:
@@ -152,10 +156,13 @@ def evaluate(run: Run, criteria: Criteria) -> Result:
     limit = None if criteria.max_disagreement is None else parse_rate(criteria.max_disagreement)
     reference = reference_cell(run.cells, criteria.reference)
     records = tuple(run.record(cell) for cell in run.cells)
+    ran = {record.cell: _what_ran(record) for record in records}
     ok = {record.cell: run.outputs(record.cell) for record in records if record.outcome.status is Status.OK}
     mapping: Mapping[str, str] = run.document.get("map_outputs", {})
     compared = []
-    for candidate, base in _pairs(run.cells, reference):
+    pairs = _pairs(run.cells, reference)
+    ranked_rows = max(FEWEST_ROWS, min(MOST_ROWS, RANKED_ROWS // max(1, len(pairs))))
+    for candidate, base in pairs:
         judged = reference is None or reference == base
         if candidate not in ok or base not in ok:
             missing = candidate if candidate not in ok else base
@@ -166,12 +173,30 @@ def evaluate(run: Run, criteria: Criteria) -> Result:
         renames = {new: old for old, new in mapping.items()} if candidate.role != base.role else {}
         try:
             sides = (str(candidate), str(base))
-            comparison = compare_outputs(ok[candidate], ok[base], tolerances, mapping=renames, sides=sides)
+            comparison = compare_outputs(
+                ok[candidate], ok[base], tolerances, mapping=renames, sides=sides, ranked_rows=ranked_rows
+            )
         except Unsupported as error:
             compared.append(Pair(candidate, base, None, Judgement(Verdict.INCONCLUSIVE, (str(error),)), judged))
             continue
-        compared.append(Pair(candidate, base, comparison, judge(comparison, limit), judged))
+        judgement = judge(comparison, limit)
+        # The same thing run twice may show nondeterminism, but its agreement is none between environments.
+        same = ran[candidate] is not None and ran[candidate] == ran[base]
+        judged = judged and not (same and judgement.verdict is Verdict.AGREE)
+        compared.append(Pair(candidate, base, comparison, judgement, judged))
     return Result(run, criteria, records, tuple(compared), _accuracies(run, ok))
+
+
+def _what_ran(record: CellRecord) -> tuple[str, ...] | None:
+    """What tells two cells' executions apart: model, backend, version, device, artifact and options that act at load.
+
+    None where it has no outputs. Of two backends, or two versions, even the same file is run by other code.
+    """
+    if record.outcome.status is not Status.OK or "artifact" not in record.facts:
+        return None
+    environment = Environment.parse(record.cell.environment)
+    facts = (record.facts.get("version"), record.facts["artifact"], record.facts.get("at_load"))
+    return (record.cell.role, environment.backend, environment.device or "", *map(str, facts))
 
 
 def check_criteria(criteria: Criteria, cells: Sequence[Cell], outputs: Sequence[str]) -> None:

@@ -240,6 +240,7 @@ def check_writable(folder: Path) -> None:
 def _identity(document: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a run that a resumed one must share, as JSON would read them back."""
     parts = {
+        "deltann": document["deltann"],
         "model": {role: model["sha256"] for role, model in document["models"].items()},
         "inputs": document["inputs"]["digest"],
         "shapes": {role: model["inputs"] for role, model in document["models"].items()},

@@ -41,7 +41,7 @@ class OrtBackend:
     }
     options: ClassVar[Mapping[str, Option]] = {
         "level": Option("graph optimisation level; set by the variants", "3", choices=tuple(_LEVELS), numerics=True),
-        "threads": Option("intra-op threads; ORT's own choice where absent", kind="count", numerics=True),
+        "threads": Option("intra-op threads; ORT's own choice where absent", kind="count", numerics=True, at_load=True),
         "providers": Option(
             "execution providers, best first, joined with +; the device's where absent", kind="list", numerics=True
         ),

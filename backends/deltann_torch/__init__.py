@@ -42,7 +42,9 @@ class TorchBackend:
             choices=("model", "float32", "float64", "bfloat16", "float16"),
             numerics=True,
         ),
-        "threads": Option("threads inside one operator; torch's own choice if left out", kind="count", numerics=True),
+        "threads": Option(
+            "threads inside one operator; torch's own choice if left out", kind="count", numerics=True, at_load=True
+        ),
     }
 
     def version(self) -> str:

@@ -44,7 +44,9 @@ class TvmBackend:
     }
     options: ClassVar[Mapping[str, Option]] = {
         "level": Option("the pass ladder's step; set by the variants", "3", choices=(*LEVELS, _TUNED), numerics=True),
-        "threads": Option("runtime threads, at most one for each core; as many where absent", kind="count"),
+        "threads": Option(
+            "runtime threads, at most one for each core; as many where absent", kind="count", at_load=True
+        ),
         "trials": Option("schedules that tvm-tuned measures", "64", kind="count", numerics=True),
     }
 

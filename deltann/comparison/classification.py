@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deltann.comparison.flips import Flip, Kind, flips
-from deltann.comparison.ranking import TOP_K, RankAgreement, rank_agreement, top_k_disagreements
+from deltann.comparison.ranking import MOST_ROWS, TOP_K, RankAgreement, rank_agreement, top_k_disagreements
 from deltann.comparison.rows import Array
 from deltann.comparison.statistics import proportion_interval
 from deltann.comparison.tolerance import Tolerance
@@ -33,8 +33,8 @@ class ClassificationError:
     flips: tuple[Flip, ...]
 
 
-def classification_error(a: Array, b: Array, tolerance: Tolerance) -> ClassificationError:
-    """Compare scores [N, C] with [N, C], N >= 1 and C >= 2; b is the reference."""
+def classification_error(a: Array, b: Array, tolerance: Tolerance, ranked_rows: int = MOST_ROWS) -> ClassificationError:
+    """Compare scores [N, C], N >= 1 and C >= 2; b is the reference. Rankings are compared on `ranked_rows` at most."""
     samples, classes = a.shape
     left, right = predictions(a), predictions(b)
     flipped = flips(a, b, left, right, tolerance)
@@ -51,6 +51,6 @@ def classification_error(a: Array, b: Array, tolerance: Tolerance) -> Classifica
         no_prediction=int(((left.label == NO_PREDICTION) | (right.label == NO_PREDICTION)).sum()),
         k=k,
         top_k_disagreements=top_k_disagreements(a, b, k),
-        ranking=rank_agreement(a, b),
+        ranking=rank_agreement(a, b, ranked_rows),
         flips=flipped,
     )

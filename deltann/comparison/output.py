@@ -9,6 +9,7 @@ from typing import Any
 
 from deltann.comparison.classification import ClassificationError, classification_error
 from deltann.comparison.numeric import NumericError, comparable, numeric_error
+from deltann.comparison.ranking import MOST_ROWS
 from deltann.comparison.rows import Array, root_mean_square, without_trailing_ones
 from deltann.comparison.tolerance import Tolerance, Tolerances
 from deltann.comparison.vacuity import vacuity
@@ -55,11 +56,13 @@ def compare_outputs(
     tasks: Mapping[str, Task] | None = None,
     mapping: Mapping[str, str] | None = None,
     sides: tuple[str, str] = ("a", "b"),
+    ranked_rows: int = MOST_ROWS,
 ) -> Comparison:
     """Compare outputs [N, ...] by name, in a's order; b is the reference of relative tolerances.
 
     `tasks` overrides what `infer_task` says of an output. `mapping` pairs an output of a with one of b that has another
     name; the comparison, its tolerances and tasks go by a's names. `sides` name the two in messages.
+    Rankings are compared on `ranked_rows` rows at most.
 
     Raises:
         UsageError: `tasks` names an output that is not there, or calls scores what
@@ -79,13 +82,20 @@ def compare_outputs(
         if len(counts) > 1:
             problems.append(f"the outputs of {side} have different sample counts: {sorted(counts)}")
     compared = tuple(
-        _compare(name, a[name], b[other], tolerances, tasks.get(name), sides) for name, other in pairs.items()
+        _compare(name, a[name], b[other], tolerances, tasks.get(name), sides, ranked_rows)
+        for name, other in pairs.items()
     )
     return Comparison(sides, tuple(problems), compared)
 
 
 def _compare(
-    name: str, a: Array, b: Array, tolerances: Tolerances, task: Task | None, sides: tuple[str, str]
+    name: str,
+    a: Array,
+    b: Array,
+    tolerances: Tolerances,
+    task: Task | None,
+    sides: tuple[str, str],
+    ranked_rows: int,
 ) -> OutputComparison:
     for array, side in ((a, sides[0]), (b, sides[1])):
         if not comparable(array.dtype):
@@ -108,7 +118,7 @@ def _compare(
         tuple(problems),
         numeric_error(x, y, tolerance),
         tolerance,
-        classification_error(x, y, tolerance) if task is Task.CLASSIFICATION else None,
+        classification_error(x, y, tolerance, ranked_rows) if task is Task.CLASSIFICATION else None,
         vacuity(x, tolerance) or vacuity(y, tolerance),
     )
 

@@ -33,10 +33,10 @@ class RankAgreement:
     rbo_min: float | None
 
 
-def rank_agreement(a: Array, b: Array) -> RankAgreement:
+def rank_agreement(a: Array, b: Array, most_rows: int = MOST_ROWS) -> RankAgreement:
     """Compare the rankings of scores [N, C] on both sides, on a fixed budget of rows."""
     rows, classes = a.shape
-    used = min(rows, MOST_ROWS, max(FEWEST_ROWS, BUDGET // classes))
+    used = min(rows, most_rows, max(FEWEST_ROWS, BUDGET // classes))
     chosen = np.unique(np.linspace(0, rows - 1, used).round().astype(np.int64))
     x, y = a[chosen].astype(np.float64), b[chosen].astype(np.float64)
     whole = ~(np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1))

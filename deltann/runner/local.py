@@ -145,7 +145,9 @@ class WorkerProcess:
 
     def _raised(self, kind: str, reason: str, detail: str) -> Outcome:
         if kind == "storage":
-            raise UsageError(f"no space to write to: {reason}; free some, or choose another --out")
+            raise UsageError(
+                f"no space to write to: {reason}; free some, or choose another --out, or another DELTANN_CACHE"
+            )
         if kind == "unsupported":
             return Outcome(Status.UNSUPPORTED, self._stage, None, reason, detail)
         if kind == "unavailable":

@@ -112,6 +112,9 @@ def read_outputs(folder: Path) -> dict[str, npt.NDArray[Any]]:
         OSError, ValueError: a file is missing or damaged.
     """
     index = json.loads((folder / INDEX).read_text())
+    for file in index.values():
+        if Path(file).name != file:
+            raise ValueError(f"{INDEX} names a file elsewhere: {file}")
     return {name: np.load(folder / file, mmap_mode="r", allow_pickle=False) for name, file in index.items()}
 
 

@@ -29,7 +29,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from deltann import registry
-from deltann.backend import Executable, enter, listen
+from deltann.backend import Executable, enter, listen, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.model import Model
@@ -61,6 +61,7 @@ class Worker:
         backend = registry.get(environment.backend)
         if reason := backend.unsupported(model, environment):
             raise Unsupported(reason)
+        values = settings(backend, environment)
         started = time.perf_counter()
         artifact, cached = lower_or_reuse(backend, model, environment, Path(request["cache"]))
         lowered = time.perf_counter()
@@ -70,6 +71,7 @@ class Worker:
             "version": backend.version(),
             "artifact": artifact.digest,
             "artifact_cached": cached,
+            "at_load": {key: values[key] for key, option in backend.options.items() if option.at_load},
             "lower_s": lowered - started,
             "load_s": time.perf_counter() - lowered,
         }

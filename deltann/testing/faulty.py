@@ -58,7 +58,7 @@ class FaultyBackend:
         "exit_code": Option("a CRASH ends by itself with this code instead", kind="count"),
         "milliseconds": Option("how long a SLOWDOWN sleeps, at RUN in each run", "50", "count"),
         "prints": Option("write noise to stdout and stderr", choices=("yes",)),
-        "threads": Option("accepted, and of no effect: numpy runs as it does", kind="count"),
+        "threads": Option("accepted, and of no effect: numpy runs as it does", kind="count", at_load=True),
     }
 
     def version(self) -> str:
