@@ -16,7 +16,7 @@ from deltann.model import Model
 from deltann_tvm import TvmBackend
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tvm_models import conv_bn_relu
+from tvm_models import conv_bn_relu, folded_batch_norm
 
 pytest.importorskip("tvm")
 
@@ -90,3 +90,12 @@ def test_float16_runs_at_its_own_precision(tmp_path: Path) -> None:
     actual = run(lower(model, "tvm", tmp_path / "half"), inputs)["y"]
     assert actual.dtype == np.float16
     np.testing.assert_allclose(actual, expected, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("level", ["O2", "O4"])
+def test_batch_normalisation_folded_into_weights(level: str, tmp_path: Path) -> None:
+    model = folded_batch_norm(tmp_path)
+    inputs = {"x": np.random.default_rng(1).standard_normal((2, 3, 9, 9)).astype(np.float32)}
+    (expected,) = ReferenceEvaluator(model.proto()).run(None, inputs)
+    actual = run(lower(model, f"tvm-{level}", tmp_path / level), inputs)["y"]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)

@@ -65,3 +65,20 @@ def conv_bn_relu(folder: Path, kind: type[np.floating] = np.float32) -> Model:
         folder, nodes, [value("x", "N", 3, 15, 15, kind=onnx_kind)], [value("y", "N", 10, kind=onnx_kind)], weights
     )
     return model.bind({"x": (2, 3, 15, 15)})
+
+
+def folded_batch_norm(folder: Path) -> Model:
+    """A convolution without bias and its batch normalisation, which O2 and up fold into the weights."""
+    rng = np.random.default_rng(6)
+    weights = {
+        "w": rng.standard_normal((16, 3, 3, 3)),
+        "shift": rng.standard_normal(16),
+        "mean": rng.standard_normal(16),
+    }
+    weights |= {"scale": 1 + rng.random(16), "var": 0.5 + rng.random(16)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["y"]),
+    ]
+    singles = {name: array.astype(np.float32) for name, array in weights.items()}
+    return save(folder, nodes, [value("x", 2, 3, 9, 9)], [value("y", 2, 16, 7, 7)], singles)
