@@ -27,6 +27,11 @@ test: .venv/.ready
 conformance: .venv/.ready
 	$(BIN)/pytest -m 'long or not long'
 
+benchmarks: .venv/.ready
+	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6
+	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/compare_overhead.py
+
 lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -9,9 +9,10 @@ import numpy as np
 
 from deltann.comparison.output import OutputComparison
 from deltann.comparison.rows import without_trailing_ones
+from deltann.criteria import parse_tasks
 from deltann.outcome import Status
 from deltann.store import CellRecord, Run
-from deltann.tasks import Task, infer_task
+from deltann.tasks import Task
 from deltann.tasks.classification import predictions
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def cell_table(result: Result) -> pa.Table:
     return pa.Table.from_pylist(rows, schema)
 
 
-def sample_table(run: Run, records: Sequence[CellRecord]) -> pa.Table:
-    """`samples.parquet`: a row a sample, cell and classification output.
+def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] = ()) -> pa.Table:
+    """`samples.parquet`: a row a sample, cell and classification output (`tasks` as in `Criteria`).
 
     Columns: cell, output, index, sample, label (the class expected, null where unknown), prediction (−1: none, a NaN),
     score, margin (both in the scores' unit).
@@ -136,10 +137,12 @@ def sample_table(run: Run, records: Sequence[CellRecord]) -> pa.Table:
     names = [name.encode("utf-8", "backslashreplace").decode() for name in run.sample_names]
     labels = expected_classes(run) or [None] * len(names)
     parts = []
+    asked = parse_tasks(tasks)
     for record in records:
         outputs = run.outputs(record.cell) if record.outcome.status is Status.OK else {}
         for output, scores in outputs.items():
-            if infer_task(scores) is not Task.CLASSIFICATION or len(scores) != len(names):
+            task = asked.of(run.common_name(record.cell, output), scores)
+            if task is not Task.CLASSIFICATION or len(scores) != len(names):
                 continue
             found = predictions(without_trailing_ones(scores))
             columns = [

@@ -110,7 +110,7 @@ def load_model(path: str | Path) -> Model:
         raise UsageError(f"{path}: not an ONNX file, or a truncated one ({one_line(str(error), 80)})") from error
     if not proto.graph.output or not proto.opset_import:
         raise UsageError(f"{path}: not an ONNX model (no graph output, no opset); is it another format or truncated?")
-    external = list(_external_files(path, proto))
+    list(_external_files(path, proto))  # before the checker, whose words for these are no help
     try:
         onnx.checker.check_model(str(path.resolve()))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
@@ -121,11 +121,16 @@ def load_model(path: str | Path) -> Model:
     return Model(
         name=path.name,
         path=path.resolve(),
-        sha256=_digest([path, *external]),
+        sha256=_digest([path, *_external_files(path, proto)]),
         opset=max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0),
         inputs=tuple(_spec(path, value) for value in proto.graph.input if value.name not in initialised),
         outputs=tuple(_spec(path, value) for value in proto.graph.output),
     )
+
+
+def sha256_of(path: Path) -> str:
+    """The digest that `load_model` gives the file as it is now, with its external data."""
+    return _digest([path, *_external_files(path, onnx.load(path, format="protobuf", load_external_data=False))])
 
 
 def _spec(path: Path, value: onnx.ValueInfoProto) -> TensorSpec:

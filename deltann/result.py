@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +18,7 @@ from deltann.comparison.ranking import FEWEST_ROWS, MOST_ROWS
 from deltann.comparison.rows import without_trailing_ones
 from deltann.comparison.tolerance import parse_tolerances
 from deltann.comparison.verdict import Judgement, Verdict, judge, overall, parse_rate
-from deltann.criteria import Criteria
+from deltann.criteria import Criteria, Tasks, parse_tasks
 from deltann.environment import Environment
 from deltann.errors import Unsupported, UsageError
 from deltann.model import Model
@@ -33,18 +34,30 @@ RANKED_ROWS = 5000
 """Rows on which Kendall's τ and RBO are taken, over all pairs of a run: a few seconds, however many environments."""
 
 
+class LeftOut(StrEnum):
+    """Why a pair is compared, and not judged."""
+
+    OTHER_REFERENCE = "--reference names another"
+    SAME_CODE = "both ran the very same thing"
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two cells and what came of comparing them; `comparison` is None where one of them has no outputs.
 
-    Differences are candidate − reference. `judged`: whether the verdict of the run rests on this pair.
+    Differences are candidate − reference. `left_out`: why the verdict of the run does not rest on this pair.
     """
 
     candidate: Cell
     reference: Cell
     comparison: Comparison | None
     judgement: Judgement
-    judged: bool
+    left_out: LeftOut | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether the verdict of the run rests on this pair."""
+        return self.left_out is None
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Result:
 
     @property
     def identical(self) -> tuple[tuple[Cell, ...], ...]:
-        """Groups of cells that ran the very same thing, so that their agreement says nothing (`_what_ran`)."""
+        """Groups of cells that ran the very same thing, of one model or of two (`_what_ran`)."""
         groups: dict[Any, list[Cell]] = {}
         for record in self.records:
             if (ran := _what_ran(record)) is not None:
@@ -116,7 +129,7 @@ class Result:
         """A row a sample, cell and classification output: prediction, score, margin, and the label where known."""
         from deltann.frames import sample_table
 
-        frame: pd.DataFrame = sample_table(self.run, self.records).to_pandas()
+        frame: pd.DataFrame = sample_table(self.run, self.records, self.criteria.tasks).to_pandas()
         return frame
 
 
@@ -126,6 +139,7 @@ def load(
     rtol: float | str | Sequence[str] = (),
     atol: float | str | Sequence[str] = (),
     max_disagreement: float | str | None = None,
+    task: str | Sequence[str] = (),
 ) -> Result:
     """Judge a stored run, by the criteria it was made with except those given here. Runs no framework.
 
@@ -139,8 +153,8 @@ def load(
         )
     if lost := [cell for cell in run.cells if run.record(cell).outcome.status is Status.NOT_RUN]:
         raise UsageError(f"{run.folder}: the record of {lost[0]} is missing; run the comparison again")
-    stored = Criteria(**{key: _tuples(value) for key, value in run.document["criteria"].items()})
-    given = Criteria.of(reference, rtol, atol, max_disagreement)
+    stored = Criteria.from_json(run.document["criteria"])
+    given = Criteria.of(reference, rtol, atol, max_disagreement, task)
     criteria = Criteria(*(getattr(given, field.name) or getattr(stored, field.name) for field in fields(Criteria)))
     check_criteria(criteria, run.cells, candidate_outputs(run.models))
     return evaluate(run, criteria)
@@ -153,42 +167,59 @@ def evaluate(run: Run, criteria: Criteria) -> Result:
         UsageError: the criteria cannot be read, or name an environment or output that the run lacks.
     """
     tolerances = parse_tolerances(criteria.rtol, criteria.atol)
+    tasks = parse_tasks(criteria.tasks)
     limit = None if criteria.max_disagreement is None else parse_rate(criteria.max_disagreement)
     reference = reference_cell(run.cells, criteria.reference)
     records = tuple(run.record(cell) for cell in run.cells)
     ran = {record.cell: _what_ran(record) for record in records}
     ok = {record.cell: run.outputs(record.cell) for record in records if record.outcome.status is Status.OK}
-    mapping: Mapping[str, str] = run.document.get("map_outputs", {})
+    _check_scores(run, ok, tasks)
+    mapping: Mapping[str, str] = run.document["map_outputs"]
     compared = []
     pairs = _pairs(run.cells, reference)
     ranked_rows = max(FEWEST_ROWS, min(MOST_ROWS, RANKED_ROWS // max(1, len(pairs))))
     for candidate, base in pairs:
-        judged = reference is None or reference == base
+        left_out = None if reference in (None, base) else LeftOut.OTHER_REFERENCE
         if candidate not in ok or base not in ok:
             missing = candidate if candidate not in ok else base
             status = next(record.outcome.status for record in records if record.cell == missing)
             judgement = Judgement(Verdict.NOT_COMPARED, (f"{missing} is {status}",))
-            compared.append(Pair(candidate, base, None, judgement, judged))
+            compared.append(Pair(candidate, base, None, judgement, left_out))
             continue
         renames = {new: old for old, new in mapping.items()} if candidate.role != base.role else {}
         try:
             sides = (str(candidate), str(base))
+            meant = {name: tasks.of(name, array) for name, array in ok[candidate].items()}
             comparison = compare_outputs(
-                ok[candidate], ok[base], tolerances, mapping=renames, sides=sides, ranked_rows=ranked_rows
+                ok[candidate], ok[base], tolerances, meant, renames, sides=sides, ranked_rows=ranked_rows
             )
         except Unsupported as error:
-            compared.append(Pair(candidate, base, None, Judgement(Verdict.INCONCLUSIVE, (str(error),)), judged))
+            compared.append(Pair(candidate, base, None, Judgement(Verdict.INCONCLUSIVE, (str(error),)), left_out))
             continue
         judgement = judge(comparison, limit)
-        # The same thing run twice may show nondeterminism, but its agreement is none between environments.
-        same = ran[candidate] is not None and ran[candidate] == ran[base]
-        judged = judged and not (same and judgement.verdict is Verdict.AGREE)
-        compared.append(Pair(candidate, base, comparison, judgement, judged))
-    return Result(run, criteria, records, tuple(compared), _accuracies(run, ok))
+        # The same thing run twice may show nondeterminism, but its agreement is none between environments. Of two
+        # models it is judged: that they lower to one artifact is the best proof that they behave alike.
+        same = ran[candidate] is not None and ran[candidate] == ran[base] and candidate.role == base.role
+        if left_out is None and same and judgement.verdict is Verdict.AGREE:
+            left_out = LeftOut.SAME_CODE
+        compared.append(Pair(candidate, base, comparison, judgement, left_out))
+    return Result(run, criteria, records, tuple(compared), _accuracies(run, ok, tasks))
+
+
+def _check_scores(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]], tasks: Tasks) -> None:
+    """Raise UsageError where an output that the user calls scores is [N, C] in no cell."""
+    fits: dict[str, bool] = {}
+    for cell, outputs in ok.items():
+        for output, array in outputs.items():
+            name = run.common_name(cell, output)
+            fits[name] = fits.get(name, False) or infer_task(array) is Task.CLASSIFICATION
+    for name, fit in fits.items():
+        if not fit and tasks.asked(name) is Task.CLASSIFICATION:
+            raise UsageError(f"--task: output '{name}' is no classification, which has float scores [N, C], C >= 2")
 
 
 def _what_ran(record: CellRecord) -> tuple[str, ...] | None:
-    """What tells two cells' executions apart: model, backend, version, device, artifact and options that act at load.
+    """What tells two cells' executions apart: backend, version, device, artifact and options that act at load.
 
     None where it has no outputs. Of two backends, or two versions, even the same file is run by other code.
     """
@@ -196,19 +227,20 @@ def _what_ran(record: CellRecord) -> tuple[str, ...] | None:
         return None
     environment = Environment.parse(record.cell.environment)
     facts = (record.facts.get("version"), record.facts["artifact"], record.facts.get("at_load"))
-    return (record.cell.role, environment.backend, environment.device or "", *map(str, facts))
+    return (environment.backend, environment.device or "", *map(str, facts))
 
 
 def check_criteria(criteria: Criteria, cells: Sequence[Cell], outputs: Sequence[str]) -> None:
     """Raise UsageError, before anything runs, where the criteria cannot be read or name what is not there."""
     parse_tolerances(criteria.rtol, criteria.atol).check(outputs)
+    parse_tasks(criteria.tasks).check(outputs)
     if criteria.max_disagreement is not None:
         parse_rate(criteria.max_disagreement)
     reference_cell(cells, criteria.reference)
 
 
 def candidate_outputs(models: Mapping[str, Model]) -> list[str]:
-    """The names that outputs go by in tolerances: those of --against, where there are two models."""
+    """The names that outputs go by in tolerances and tasks: those of --against, where there are two models."""
     return [spec.name for spec in models.get("against", models["model"]).outputs]
 
 
@@ -238,7 +270,9 @@ def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Ce
     return [(base, candidate) if candidate == reference else (candidate, base) for candidate, base in pairs]
 
 
-def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> dict[str, dict[str, Accuracy]]:
+def _accuracies(
+    run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]], tasks: Tasks
+) -> dict[str, dict[str, Accuracy]]:
     """Top-1 accuracy by cell and classification output, where labels are known.
 
     An output that the labels do not fit (boxes, features) has none.
@@ -253,7 +287,8 @@ def _accuracies(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]]) -> 
     for cell, outputs in ok.items():
         misfits = []
         for name, scores in outputs.items():
-            if infer_task(scores) is Task.CLASSIFICATION and len(scores) == len(labels["values"]):
+            task = tasks.of(run.common_name(cell, name), scores)
+            if task is Task.CLASSIFICATION and len(scores) == len(labels["values"]):
                 scores = without_trailing_ones(scores)
                 try:
                     hits = accuracy(predictions(scores), scores.shape[1], labels["values"], labels["offset"])
@@ -284,7 +319,3 @@ def check_labels(model: Model, labels: Sequence[int | None], offset: int | None)
             return
     if misfits:
         raise misfits[0]
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

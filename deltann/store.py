@@ -12,19 +12,23 @@ Every file is written under another name and renamed, so a run that was killed h
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
+from deltann.criteria import Criteria
 from deltann.environment import Environment
 from deltann.errors import UsageError, one_line
 from deltann.model import Model
@@ -37,9 +41,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 """What reading a file that is not what it should be ends in."""
-
-
-_PARTS = {"deltann", "rows", "labels", "map_outputs", "criteria", "versions", "created"}
+ROLES = ("model", "against")
+LOCK = ".lock"
+"""Held by the process that writes to the run; the file itself means nothing."""
 
 
 class RunStatus(StrEnum):
@@ -56,6 +60,10 @@ class Cell:
 
     environment: str
     role: str = "model"
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:  # it names a folder
+            raise ValueError(f"'{self.role}' is no role of a model")
 
     def __str__(self) -> str:
         return self.environment if self.role == "model" else f"{self.role}:{self.environment}"
@@ -124,7 +132,7 @@ class Run:
                     outcome["reason"],
                     outcome["detail"],
                 ),
-                data["facts"],
+                dict(data["facts"]),
             )
         except _DAMAGE as error:
             raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
@@ -148,10 +156,22 @@ class Run:
         Raises:
             UsageError: they are missing or damaged.
         """
+        samples = len(self.sample_names)
+        runs = -(-samples // self.document["rows"][cell.role])
         try:
-            return read_outputs(self.outputs_folder(cell))
+            times, outputs = read_times(self.outputs_folder(cell)), read_outputs(self.outputs_folder(cell))
+            if times.shape != (runs,) or np.isnan(times).any():
+                raise ValueError(f"{np.count_nonzero(~np.isnan(times))} of {runs} runs are there")
+            for name, array in outputs.items():
+                if not array.ndim or len(array) not in (samples, runs):
+                    raise ValueError(f"output '{name}' is {list(array.shape)}, of {samples} samples")
+            return outputs
         except _DAMAGE as error:
             raise self._damaged_outputs(cell, error) from error
+
+    def common_name(self, cell: Cell, output: str) -> str:
+        """The name that tolerances and tasks know the output by: of two models, the second one's."""
+        return str(self.document["map_outputs"].get(output, output)) if cell.role == "model" else output
 
     def times(self, cell: Cell) -> npt.NDArray[Any]:
         """Seconds of each run of the cell's executable.
@@ -191,25 +211,59 @@ def open_run(folder: str | Path) -> Run:
         raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
     if schema > SCHEMA:
         raise UsageError(f"{path}: schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann")
-    run = Run(Path(folder), document)
     try:
-        whole = run.status and run.cells and run.models and run.sample_names and not _PARTS - document.keys()
-    except _DAMAGE:
-        whole = False
-    if not whole:
-        raise UsageError(f"{path}: damaged (parts of it are missing); run the comparison again")
-    return run
+        damaged = _damaged_parts(Run(Path(folder), document))
+    except (*_DAMAGE, UsageError) as error:
+        raise UsageError(f"{path}: damaged (parts of it are missing); run the comparison again") from error
+    if damaged:
+        raise UsageError(f"{path}: damaged ({', '.join(damaged)}); run the comparison again")
+    return Run(Path(folder), document)
+
+
+def _damaged_parts(run: Run) -> list[str]:
+    """The parts of `run.json` that are not what their readers expect; one of `_DAMAGE` where a part is missing."""
+    document, names, cells, models = run.document, run.sample_names, run.cells, run.models
+    inputs, labels, renames = document["inputs"], document["labels"], document["map_outputs"]
+    roles = {cell.role for cell in cells} | {"model"}
+    partners = {Cell(str(Environment.parse(cell.environment))) for cell in cells}
+    Criteria.from_json(document["criteria"])
+    right = {
+        "status": bool(run.status),
+        "cells": bool(cells) and partners <= set(cells) and len(set(cells)) == len(cells),
+        "models": set(models) == roles and all(isinstance(model.name, str) for model in models.values()),
+        "rows": all(isinstance(document["rows"][role], int) and document["rows"][role] > 0 for role in roles),
+        "inputs.names": bool(names) and _texts(names),
+        "inputs.source": isinstance(inputs["source"], str),
+        "inputs.digest": _texts(inputs["digest"][role] for role in roles),
+        "inputs.pipeline": _texts((inputs["pipeline"][role] or {"name": ""})["name"] for role in roles),
+        "inputs.skipped": all(len(item) == 2 and _texts(item) for item in inputs["skipped"]),
+        "inputs.notes": _texts(inputs["notes"]),
+        "labels": labels is None or (len(labels["values"]) == len(names) and _numbers(labels["values"])),
+        "labels.offset": labels is None or _numbers([labels["offset"]]),
+        "map_outputs": _texts(renames) and _texts(renames.values()),
+        "versions": isinstance(document["versions"], dict),
+        "deltann": _texts([document["deltann"], document["created"]]),
+    }
+    return [part for part, fine in right.items() if not fine]
+
+
+def _texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | None) for value in values)
 
 
 def create_run(folder: Path, document: Mapping[str, Any]) -> Run:
     """Start a run, or take up the unfinished one in `folder` that asked for the same; its criteria may be others.
 
     Raises:
-        UsageError: the folder holds an unfinished run of another request, or cannot be written to.
+        UsageError: the folder holds a finished run, or an unfinished one of another request, or cannot be written to.
     """
     document = {**document, "schema": SCHEMA, "status": RunStatus.RUNNING.value}
     if (folder / "run.json").exists():
-        old = open_run(folder)
+        old = _unfinished(folder)
         changed = sorted(
             key for key in _identity(document) if _identity(document)[key] != _identity(old.document).get(key)
         )
@@ -231,10 +285,42 @@ def check_writable(folder: Path) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(f"cannot write to {folder}: {existing} is no folder you may write to; choose another --out")
     if (folder / "run.json").exists():
-        if open_run(folder).status is RunStatus.COMPLETE:
-            raise UsageError(f"{folder} holds a finished run: see `deltann report {folder}`, or choose another --out")
-    elif folder.is_dir() and any(folder.iterdir()):
+        _unfinished(folder)
+    elif folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and holds no run: choose another --out")
+    if (folder / LOCK).exists():
+        with locked(folder):
+            pass
+
+
+def _unfinished(folder: Path) -> Run:
+    """The run in `folder`; UsageError where it is finished."""
+    run = open_run(folder)
+    if run.status is RunStatus.COMPLETE:
+        raise UsageError(f"{folder} holds a finished run: see `deltann report {folder}`, or choose another --out")
+    return run
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, made where it is not there, for this process alone; to be entered before `create_run`.
+
+    The lock ends with the process however that ends, so that a killed run can be taken up again.
+
+    Raises:
+        UsageError: another process holds it, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("wb")
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"another deltann is writing to {folder}: let it end, or choose another --out") from error
+        yield
 
 
 def _identity(document: Mapping[str, Any]) -> dict[str, Any]:

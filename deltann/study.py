@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from deltann.model import Model, load_model
 from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
-from deltann.runner.cell import Work, run_cell
+from deltann.runner.cell import Begun, Work, begin, run_cell
 from deltann.runner.deadlines import parse_deadlines
 from deltann.store import Cell, Run, RunStatus, write_table
 
@@ -63,6 +64,7 @@ def compare(
     rtol: float | str | Sequence[str] = (),
     atol: float | str | Sequence[str] = (),
     max_disagreement: float | str | None = None,
+    task: str | Sequence[str] = (),
     timeout: float | str | Sequence[str] = (),
     out: str | Path | None = None,
     listener: Listener = lambda _what, _doing, _done, _total: None,
@@ -85,6 +87,7 @@ def compare(
         reference: the environment by which the others are judged; every pair is judged where None.
         rtol, atol: tolerances for all outputs or, as `"logits=1e-3"`, for one.
         max_disagreement: the share of samples whose top-1 may differ, such as `0.005` or `"0.5%"`.
+        task: `"tensor"` or `"classification"` for all outputs or, as `"boxes=tensor"`, for one; inferred where absent.
         timeout: seconds for each stage, or `["COMPILE=1200"]` for one; RUN's is between two signs of progress.
         out: the run's folder; an unfinished run there that asked for the same goes on.
         listener: called with (what, doing, done, total) as the work goes on.
@@ -94,7 +97,7 @@ def compare(
         Interrupted: Ctrl-C.
     """
     environments = parse_all(backends)
-    criteria = Criteria.of(reference, rtol, atol, max_disagreement)
+    criteria = Criteria.of(reference, rtol, atol, max_disagreement, task)
     timeouts = parse_deadlines((str(timeout),) if isinstance(timeout, (int, float, str)) else timeout)
     models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
     cells = tuple(Cell(str(environment), role) for environment in environments for role in models)
@@ -110,51 +113,83 @@ def compare(
     source = parse_source(inputs)
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
     bindings = _bind(models, shape, batch_size)
-    made = {
-        role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
-        for role, binding in bindings.items()
-    }
-    if isinstance(source, RandomSource):
-        _refuse_unlike(made)
-    truth = None if labels is None else load_labels(Path(labels), made["model"].names).tolist()
-    if truth is not None:
-        check_labels(models["model"], truth, label_offset)
-    work = {
-        role: Work(binding.model, made[role].arrays, len(made[role].names), binding.rows, binding.batched)
-        for role, binding in bindings.items()
-    }
-    document = {
-        "deltann": registry.own_version(),
-        "models": {role: binding.model.to_json() for role, binding in bindings.items()},
-        "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
-        "rows": {role: binding.rows for role, binding in bindings.items()},
-        "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
-        "labels": None if truth is None else {"values": truth, "offset": label_offset},
-        "map_outputs": renames,
-        "criteria": criteria.to_json(),
-        "versions": {name: registry.availability(name).version for name in sorted({e.backend for e in environments})},
-        "host": store.host(),
-        "git": store.git_revision(),
-    }
-    run = store.create_run(folder, document)
-    return _execute(run, work, criteria, timeouts, listener)
+    with _first(cells[0], bindings[cells[0].role].model, folder) as first:
+        made = {
+            role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
+            for role, binding in bindings.items()
+        }
+        if isinstance(source, RandomSource):
+            _refuse_unlike(made)
+        truth = None if labels is None else load_labels(Path(labels), made["model"].names).tolist()
+        if truth is not None:
+            check_labels(models["model"], truth, label_offset)
+        work = {
+            role: Work(binding.model, made[role].arrays, len(made[role].names), binding.rows, binding.batched)
+            for role, binding in bindings.items()
+        }
+        document = {
+            "deltann": registry.own_version(),
+            "models": {role: binding.model.to_json() for role, binding in bindings.items()},
+            "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
+            "rows": {role: binding.rows for role, binding in bindings.items()},
+            "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
+            "labels": None if truth is None else {"values": truth, "offset": label_offset},
+            "map_outputs": renames,
+            "criteria": criteria.to_json(),
+            "versions": {
+                name: registry.availability(name).version for name in sorted({e.backend for e in environments})
+            },
+            "host": store.host(),
+            "git": store.git_revision(),
+        }
+        with store.locked(folder):
+            run = store.create_run(folder, document)
+            return _execute(run, work, criteria, timeouts, listener, first)
+
+
+@contextmanager
+def _first(cell: Cell, model: Model, folder: Path) -> Iterator[Begun | None]:
+    """The first cell of a new run, begun: its worker lowers while the inputs are made. None for a run taken up again.
+
+    Its log moves to the run, which does not exist yet.
+    """
+    # A pinned version is first installed, which is not to be done for a request that may yet be refused.
+    if (folder / "run.json").exists() or Environment.parse(cell.environment).version is not None:
+        yield None
+        return
+    log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}.log"
+    try:
+        begun = begin(cell, model, cache_dir(), log)
+    except OSError:
+        # Whoever writes the inputs there says what is wrong with the cache.
+        yield None
+        return
+    with begun:
+        try:
+            yield begun
+        finally:
+            log.unlink(missing_ok=True)
 
 
 def _execute(
-    run: Run, work: Mapping[str, Work], criteria: Criteria, timeouts: Mapping[Stage, float], listener: Listener
+    run: Run,
+    work: Mapping[str, Work],
+    criteria: Criteria,
+    timeouts: Mapping[Stage, float],
+    listener: Listener,
+    first: Begun | None,
 ) -> Result:
     cache = cache_dir()
-    # Its import takes most of a second, which the judging would otherwise wait for while now only workers work.
-    threading.Thread(target=import_module, args=("scipy.stats",), daemon=True).start()
     try:
         for cell in run.cells:
             if run.record(cell).outcome.status in (Status.NOT_RUN, Status.UNAVAILABLE):
                 notify = partial(_notify, listener, str(cell), work[cell.role].samples)
-                record = run_cell(run, cell, work[cell.role], timeouts, cache, notify)
+                begun = first if cell == run.cells[0] else None
+                record = run_cell(run, cell, work[cell.role], timeouts, cache, notify, begun)
                 notify(record.outcome.status, work[cell.role].samples)
         result = evaluate(run, criteria)
         write_table(run.folder / "outcomes.parquet", cell_table(result))
-        write_table(run.folder / "samples.parquet", sample_table(run, result.records))
+        write_table(run.folder / "samples.parquet", sample_table(run, result.records, criteria.tasks))
         return replace(result, run=run.with_status(RunStatus.COMPLETE))
     except KeyboardInterrupt:
         run.with_status(RunStatus.INTERRUPTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx
+from google.protobuf.message import EncodeError
 
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant, enter, settings
@@ -26,7 +28,12 @@ _SOURCE = "source.onnx"
 _OPTIMISED = "optimised.onnx"
 _LOWERING = "lowering.json"
 _LEVELS = {"0": "ORT_DISABLE_ALL", "1": "ORT_ENABLE_BASIC", "2": "ORT_ENABLE_EXTENDED", "3": "ORT_ENABLE_ALL"}
-_DEVICE_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# The first is the device's own; the others run on it too.
+_DEVICE_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "DnnlExecutionProvider", "XnnpackExecutionProvider"),
+    "cuda": ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider"),
+}
+_log = logging.getLogger(__name__)
 
 
 class OrtBackend:
@@ -62,26 +69,39 @@ class OrtBackend:
         return tuple(_DEVICE_PROVIDERS)
 
     def unsupported(self, model: Model, env: Environment) -> str | None:
-        """ORT says itself what it lacks when it reads the model; nothing is known before."""
-        del model, env
-        return None
+        """Providers of another device than the one named; what ORT lacks, it says itself when it reads the model."""
+        del model
+        providers = settings(self, env)["providers"]
+        if env.device is None or not isinstance(providers, tuple) or providers[0] in _DEVICE_PROVIDERS[env.device]:
+            return None
+        known = ", ".join(_DEVICE_PROVIDERS[env.device])
+        return (
+            f"{providers[0]} does not run on {env.device}, whose providers are {known}: name one of them, or no device"
+        )
 
     def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
         """Optimise the graph once and keep it; for other providers than the CPU's keep the source and the settings.
 
         Raises:
-            Unsupported: an operator or opset that this ORT lacks.
+            Unsupported: an operator, opset or optimiser that this ORT lacks; a model larger than one protobuf can
+                be; see also `unsupported`.
         """
+        if reason := self.unsupported(model, env):
+            raise Unsupported(reason)
         providers = self._providers(env)
-        onnx.save_model(model.proto(), workdir / _SOURCE)
-        enter(Stage.COMPILE)
+        proto = model.proto()
+        if not _fits(proto):
+            raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
         if providers == ["CPUExecutionProvider"]:
-            options = self._session_options(env)
-            options.optimized_model_filepath = str(workdir / _OPTIMISED)
-            self._session(workdir / _SOURCE, options, providers, env)
-            (workdir / _SOURCE).unlink()
-            _name_nodes(workdir / _OPTIMISED)
+            del proto
+            enter(Stage.COMPILE)
+            disabled = settings(self, env)["disabled_optimizers"]
+            names = disabled if isinstance(disabled, tuple) else ()
+            self._optimise(model, env, names, workdir / _OPTIMISED)
+            if names:
+                self._check_effect(model, env, names, workdir)
             return Artifact.of(workdir, [_OPTIMISED])
+        onnx.save_model(proto, workdir / _SOURCE)
         lowering = {"level": settings(self, env)["level"], "providers": providers}
         (workdir / _LOWERING).write_text(json.dumps(lowering))
         return Artifact.of(workdir, [_SOURCE, _LOWERING])
@@ -100,13 +120,40 @@ class OrtBackend:
         if _OPTIMISED in artifact.files:
             file = artifact.folder / _OPTIMISED
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        yield _Session(self._session(file, options, self._providers(env), env))
+        disabled = settings(self, env)["disabled_optimizers"]
+        names = disabled if isinstance(disabled, tuple) else ()
+        yield _Session(self._session(file, options, self._providers(env), names))
+
+    def _optimise(self, model: Model, env: Environment, disabled: Sequence[str], file: Path) -> None:
+        options = self._session_options(env)
+        options.optimized_model_filepath = str(file)
+        self._session(model.path, options, ["CPUExecutionProvider"], disabled)
+        _name_nodes(file)
+
+    def _check_effect(self, model: Model, env: Environment, disabled: Sequence[str], workdir: Path) -> None:
+        """ORT lists no names and ignores those it does not know, so what the option does is seen by leaving it out.
+
+        A name that stands nowhere in ORT's library is refused if it changes nothing (some names are put together when
+        ORT runs); one that stands there may find nothing to do in this model, which the log says.
+        """
+        unknown = _not_in_library(disabled)
+        file = workdir / "without.onnx"
+        self._optimise(model, env, [name for name in disabled if unknown and name not in unknown], file)
+        same = file.read_bytes() == (workdir / _OPTIMISED).read_bytes()
+        file.unlink()
+        if same and unknown:
+            raise Unsupported(
+                f"disabled_optimizers: {', '.join(unknown)} changes nothing, and ONNX Runtime {self.version()} holds no such "
+                "name; correct or drop it"
+            )
+        if same:
+            _log.warning("disabled_optimizers=%s changes nothing: the graph is the same without", "+".join(disabled))
 
     def _providers(self, env: Environment) -> list[str]:
         import onnxruntime
 
         chosen = settings(self, env)["providers"]
-        wanted = list(chosen) if isinstance(chosen, tuple) else [_DEVICE_PROVIDERS[env.device or "cpu"]]
+        wanted = list(chosen) if isinstance(chosen, tuple) else [_DEVICE_PROVIDERS[env.device or "cpu"][0]]
         available = onnxruntime.get_available_providers()
         for provider in wanted:
             if provider not in available:
@@ -126,17 +173,16 @@ class OrtBackend:
             options.intra_op_num_threads = values["threads"]
         return options
 
-    def _session(self, file: Path, options: Any, providers: list[str], env: Environment) -> Any:
+    def _session(self, file: Path, options: Any, providers: list[str], disabled: Sequence[str]) -> Any:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-        disabled = settings(self, env)["disabled_optimizers"]
         try:
             session = onnxruntime.InferenceSession(
                 str(file),
                 options,
                 providers=providers,
-                disabled_optimizers=list(disabled) if isinstance(disabled, tuple) else None,
+                disabled_optimizers=list(disabled) or None,
             )
         except (errors.NotImplemented, errors.Fail, errors.InvalidGraph) as error:
             if reason := _lacking(str(error)):
@@ -147,6 +193,14 @@ class OrtBackend:
                 f"ONNX Runtime fell back from {providers[0]} to {session.get_providers()[0]}; see its log"
             )
         return session
+
+
+def _fits(proto: onnx.ModelProto) -> bool:
+    """Whether protobuf can hold the model in one file."""
+    try:
+        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
+    except EncodeError:  # upb counts by serialising, and gives up at the limit
+        return False
 
 
 def _lacking(message: str) -> str | None:
@@ -161,6 +215,13 @@ def _lacking(message: str) -> str | None:
     )
     found = next((match for pattern in patterns if (match := re.search(pattern, message))), None)
     return one_line(found[0]) if found else None
+
+
+def _not_in_library(names: Sequence[str]) -> list[str]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as library
+
+    binary = Path(library.__file__).read_bytes()
+    return [name for name in names if name.encode() not in binary]
 
 
 def _name_nodes(file: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
+from google.protobuf.message import EncodeError
 
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant
@@ -46,9 +47,16 @@ class ReferenceBackend:
         )
 
     def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
-        """Copy the model, external data included, into one file."""
+        """Copy the model, external data included, into one file.
+
+        Raises:
+            Unsupported: the model is larger than protobuf can hold in one file.
+        """
         del env
-        onnx.save_model(model.proto(), workdir / _FILE)
+        proto = model.proto()
+        if not _fits(proto):
+            raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
+        onnx.save_model(proto, workdir / _FILE)
         return Artifact.of(workdir, [_FILE])
 
     @contextmanager
@@ -66,6 +74,14 @@ class ReferenceBackend:
         except (NotImplementedError, onnx.checker.ValidationError) as error:
             raise Unsupported(f"onnx.reference {version(self.distribution)}: {one_line(str(error))}") from error
         yield _Evaluator(evaluator)
+
+
+def _fits(proto: onnx.ModelProto) -> bool:
+    """Whether protobuf can hold the model in one file."""
+    try:
+        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
+    except EncodeError:  # upb counts by serialising, and gives up at the limit
+        return False
 
 
 class _Evaluator:

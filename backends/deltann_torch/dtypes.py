@@ -47,6 +47,8 @@ _NUMPY = {dtype: numpy for numpy, dtype in _BITS.items()}
 _SAME_SIZE = {1: torch.uint8, 2: torch.uint16}
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """The types that a precision replaces; 8-bit floats are storage formats and stay."""
+FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
+"""Their numpy names."""
 
 
 def torch_dtype(element: int) -> torch.dtype:
@@ -94,13 +96,13 @@ def to_torch(array: npt.NDArray[np.generic], *, own: bool = False) -> torch.Tens
         return torch.from_numpy(np.array(array))
 
 
-def to_numpy(tensor: torch.Tensor, dtype: str | None = None) -> npt.NDArray[np.generic]:
-    """A numpy array of the tensor's values on the CPU; cast to the numpy dtype named `dtype` if it is another."""
+def to_numpy(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
+    """A numpy array of the tensor's values on the CPU, of the dtype that the tensor has."""
     tensor = tensor.detach().cpu()
     numpy = _NUMPY.get(tensor.dtype)
     if numpy is None:
-        array: Any = tensor.numpy()
-    else:
-        array = tensor.contiguous().view(_SAME_SIZE[tensor.element_size()]).numpy().view(numpy)
-    result: npt.NDArray[np.generic] = array if dtype is None or array.dtype == dtype else array.astype(dtype)
+        array: npt.NDArray[np.generic] = tensor.numpy()
+        return array
+    bits: Any = tensor.contiguous().view(_SAME_SIZE[tensor.element_size()]).numpy()
+    result: npt.NDArray[np.generic] = bits.view(numpy)
     return result

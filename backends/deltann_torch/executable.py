@@ -17,7 +17,7 @@ from deltann.backend import Backend, Executable, Tensors, enter, settings
 from deltann.environment import Environment
 from deltann.outcome import Stage
 from deltann_torch.compilation import cached_in, compiled, threads_set, warm_up
-from deltann_torch.dtypes import FLOATS, to_numpy, to_torch
+from deltann_torch.dtypes import FLOAT_NAMES, FLOATS, to_numpy, to_torch
 from deltann_torch.lowering import CACHE, MODEL, Lowering, device_of, module
 
 
@@ -67,9 +67,15 @@ class _Executable:
             # What only passes an input or a weight on is copied: nobody may write into those.
             held = self.constants | {tensor.untyped_storage().data_ptr() for tensor in tensors}
             return {
-                name: to_numpy(output.clone() if output.untyped_storage().data_ptr() in held else output, dtype)
+                name: self._array(output.clone() if output.untyped_storage().data_ptr() in held else output, dtype)
                 for (name, dtype), output in zip(self.lowering.outputs, outputs, strict=True)
             }
+
+    def _array(self, output: torch.Tensor, dtype: str) -> npt.NDArray[np.generic]:
+        """The output; only a float that a precision replaced gets its declared type again, so a wrong type shows."""
+        array = to_numpy(output)
+        replaced = self.lowering.dtype is not None and output.dtype in FLOATS and dtype in FLOAT_NAMES
+        return array.astype(dtype, copy=False) if replaced else array
 
     def _tensor(self, name: str, shape: Sequence[int], array: npt.NDArray[np.generic]) -> torch.Tensor:
         if list(array.shape) != list(shape):

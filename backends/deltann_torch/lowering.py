@@ -1,15 +1,15 @@
 """`lower`: check that the model builds, and write what `load` needs.
 
-The artifact is the ONNX file itself and `lowering.json`, which says what lowering decided: mode, precision, the shapes
-that were bound; for compile mode also threads and device, which Inductor's code depends on. Inductor's own cache lies
-beside them but is no part of the artifact: it holds pickles and code for this very processor, so it never travels. On
-the host that lowered, `load` finds it and need not compile again; elsewhere `load` compiles, and says so.
+The artifact is the ONNX model, external data inside, and `lowering.json`, which says what lowering decided: mode,
+precision, the shapes that were bound; for compile mode also threads and device, which Inductor's code depends on.
+Inductor's own cache lies beside them but is no part of the artifact: it holds pickles and code for this very
+processor, so it never travels. On the host that lowered, `load` finds it and need not compile again; elsewhere `load`
+compiles, and says so.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from onnx import ModelProto
 
 from deltann.artifact import Artifact
@@ -32,7 +33,6 @@ from deltann_torch.dtypes import at_precision, torch_dtype
 from deltann_torch.support import unsupported
 
 MODEL, LOWERING, CACHE = "model.onnx", "lowering.json", "inductor"
-_PROTOBUF_LIMIT = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Ar
     )
     proto = model.proto()
     built = module(lowering, proto, device)
-    files = [*_write_model(model, proto, workdir), LOWERING]
+    files = [*_write_model(proto, workdir), LOWERING]
     lowering.write(workdir)
     if compiling:
         enter(Stage.COMPILE)
@@ -121,15 +121,21 @@ def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Ar
     return Artifact.of(workdir, files)
 
 
-def _write_model(model: Model, proto: ModelProto, workdir: Path) -> list[str]:
-    """Write the model as one file, or where protobuf cannot hold it with its weights beside it; returns the names."""
-    plain = onnx.load(model.path, load_external_data=False)
-    if not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in plain.graph.initializer):
-        shutil.copyfile(model.path, workdir / MODEL)
-        return [MODEL]
-    size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
-    if size < _PROTOBUF_LIMIT:
+def _write_model(proto: ModelProto, workdir: Path) -> list[str]:
+    """Write the model, external data inside, as one file, or where protobuf cannot hold it with its weights beside it.
+
+    `proto` is written and not its file copied: tensors of subgraphs and attributes may lie outside that file too.
+    """
+    if _fits(proto):
         onnx.save(proto, workdir / MODEL)
         return [MODEL]
     onnx.save(proto, workdir / MODEL, save_as_external_data=True, location="weights.bin")
     return [MODEL, "weights.bin"]
+
+
+def _fits(proto: ModelProto) -> bool:
+    """Whether protobuf can hold the model in one file."""
+    try:
+        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
+    except EncodeError:  # upb counts by serialising, and gives up at the limit
+        return False

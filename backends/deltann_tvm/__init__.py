@@ -59,9 +59,11 @@ class TvmBackend:
         return ("cpu",)
 
     def unsupported(self, model: Model, env: Environment) -> str | None:
-        """Tuning, an opset yet unknown, and element types and operators that TVM lacks, by name."""
+        """Tuning, trials without it, an opset yet unknown, and element types and operators that TVM lacks, by name."""
         if settings(self, env)["level"] == _TUNED:
             return _NO_TUNING
+        if "trials" in dict(env.options):
+            return "trials is for tvm-tuned, and nothing is tuned at the other levels: leave it out"
         if model.opset > defs.onnx_opset_version():
             return f"opset {model.opset} is newer than the newest that onnx knows, {defs.onnx_opset_version()}"
         for spec in (*model.inputs, *model.outputs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,6 +11,7 @@ import onnx
 from onnx import inliner
 
 from deltann.errors import Unavailable, Unsupported
+from deltann.lowering.graph import operators
 from deltann.model import Model
 
 # Element types that numpy and TVM's LLVM code both handle, by numpy's names: bfloat16, float8 and int4 are no plain
@@ -43,24 +43,11 @@ def missing_operators(proto: onnx.ModelProto) -> list[str]:
 
     # `If` and `Constant` are handled beside the map. The importer looks at the name alone, hence the domains.
     known = {*_get_convert_map(), "If", "Constant"}
-    own = {(function.domain, function.name) for function in proto.functions}
     missing = set()
-    for node in _nodes(proto):
-        if (node.domain, node.op_type) in own:
-            continue
-        if node.op_type not in known or node.domain not in ("", "ai.onnx", "com.microsoft"):
-            missing.add(f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type)
+    for operator, domain, _ in operators(proto):
+        if operator not in known or domain not in ("", "com.microsoft"):
+            missing.add(f"{domain}::{operator}" if domain else operator)
     return sorted(missing)
-
-
-def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    pending = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
-    while pending:
-        node = pending.pop()
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                pending.extend(graph.node)
 
 
 def fold(model: Model) -> onnx.ModelProto:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 @click.option("--rtol", multiple=True, metavar="[OUTPUT=]X", help="Relative tolerance, for all outputs or one.")
 @click.option("--atol", multiple=True, metavar="[OUTPUT=]X", help="Absolute tolerance, for all outputs or one.")
 @click.option("--max-disagreement", metavar="RATE", help="Share of samples whose top-1 may differ: 0.5% or 0.005.")
+@click.option("--task", multiple=True, metavar="[OUTPUT=]TASK",
+              help="What all outputs are, or one: classification or tensor. [default: classification for float scores "
+              "of shape N, C]")  # fmt: skip
 @click.option("--timeout", multiple=True, metavar="[STAGE=]SECONDS",
               help="Deadline of each stage (CONVERT, COMPILE, LOAD; RUN: between signs of progress), or of one. "
               "[default: 600]")  # fmt: skip
@@ -54,9 +57,10 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
 
     if json_file is not None and str(json_file) != "-" and not json_file.absolute().parent.is_dir():
         raise UsageError(f"cannot write {json_file}: {json_file.parent} is no folder; choose another --json")
-    thresholds = {key: options.pop(key) for key in ("reference", "rtol", "atol", "max_disagreement")}
     # Not `in (None, False, ())`: a limit of 0 equals False, and is to be refused rather than forgotten.
     given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
+    criteria = ("reference", "rtol", "atol", "max_disagreement", "task")
+    thresholds = {key: given.pop(key) for key in criteria if key in given}
     if from_run is not None:
         if given:
             raise UsageError(

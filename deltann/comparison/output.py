@@ -46,7 +46,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps(…, allow_nan=False)`; a number that is NaN or infinite becomes None."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        return {key: plain(value) for key, value in asdict(self).items()}
 
 
 def compare_outputs(
@@ -148,11 +148,12 @@ def _partners(name: str, mapping: Mapping[str, str]) -> list[str]:
     return [] if name in mapping.values() else [name]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """`value` as strict JSON can hold it: tuples as lists, a number that is NaN or infinite as None."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

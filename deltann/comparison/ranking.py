@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deltann.comparison.rows import Array, row_blocks
+from deltann.comparison.rows import PIECE, Array, row_blocks
 
 TOP_K = 5
 RBO_P = 0.9
@@ -47,10 +47,26 @@ def rank_agreement(a: Array, b: Array, most_rows: int = MOST_ROWS) -> RankAgreem
 
 
 def kendall_tau(a: Array, b: Array) -> npt.NDArray[np.float64]:
-    """Kendall's τ-b between the scores of each row of [R, C]; NaN where all scores of a row are equal."""
-    from scipy.stats import kendalltau
+    """Kendall's τ-b between the scores of each row of [R, C]; NaN where all scores of a row are equal.
 
-    return np.array([kendalltau(x, y).statistic for x, y in zip(a, b, strict=True)], dtype=np.float64)
+    Knight, "A Computer Method for Calculating Kendall's Tau with Ungrouped Data" (JASA 1966), on all rows at once:
+    `scipy.stats.kendalltau` takes them one by one, and its import alone takes longer than all the rest of the judging.
+    """
+    blocks = row_blocks(len(a), a.shape[1], PIECE)
+    return np.concatenate([np.empty(0), *(_kendall_tau(a[block], b[block]) for block in blocks)])
+
+
+def _kendall_tau(a: Array, b: Array) -> npt.NDArray[np.float64]:
+    x, y = _dense_ranks(a), _dense_ranks(b)
+    classes = a.shape[1]
+    both = x * classes + y
+    order = np.argsort(both, axis=1, kind="stable")
+    discordant = _inversions(np.take_along_axis(y, order, axis=1))
+    pairs = classes * (classes - 1) // 2
+    free_x, free_y = pairs - _tied_pairs(x), pairs - _tied_pairs(y)
+    excess = free_x + free_y - pairs + _tied_pairs(both) - 2 * discordant
+    with np.errstate(invalid="ignore"):
+        return np.asarray(excess / np.sqrt(free_x.astype(np.float64) * free_y))
 
 
 def rank_biased_overlap(a: Array, b: Array, p: float = RBO_P) -> npt.NDArray[np.float64]:
@@ -103,6 +119,42 @@ def _ranks(scores: Array) -> npt.NDArray[np.int64]:
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(scores.shape[1])[None, :], axis=1)
     return ranks
+
+
+def _dense_ranks(scores: Array) -> npt.NDArray[np.int64]:
+    """0 for the least score of each row; equal scores share a rank."""
+    order = np.argsort(scores, axis=1, kind="stable")
+    ranks = np.empty(scores.shape, np.int64)
+    np.put_along_axis(ranks, order, _starts(np.take_along_axis(scores, order, axis=1)).cumsum(axis=1) - 1, axis=1)
+    return ranks
+
+
+def _starts(ordered: Array) -> npt.NDArray[np.bool_]:
+    """Where a run of equal items begins in each row."""
+    starts = np.ones(ordered.shape, bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    return starts
+
+
+def _tied_pairs(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many pairs of each row are equal: over its runs, the sum of each item's place in its run."""
+    starts = _starts(np.sort(keys, axis=1))
+    place = np.arange(keys.shape[1])
+    return np.asarray((place - np.maximum.accumulate(np.where(starts, place, 0), axis=1)).sum(axis=1))
+
+
+def _inversions(ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many pairs of each row stand in descending order, counted by the highest bit in which two ranks differ."""
+    total = np.zeros(len(ranks), np.int64)
+    for bit in range(int(ranks.max(initial=0)).bit_length()):
+        group = ranks >> (bit + 1)
+        order = np.argsort(group, axis=1, kind="stable")
+        ones = np.take_along_axis(ranks >> bit & 1, order, axis=1)
+        before = ones.cumsum(axis=1)
+        starts = _starts(np.take_along_axis(group, order, axis=1))
+        earlier_groups = np.maximum.accumulate(np.where(starts, before - ones, 0), axis=1)
+        total += ((1 - ones) * (before - earlier_groups)).sum(axis=1)
+    return total
 
 
 def _mean_and_min(values: npt.NDArray[np.float64]) -> tuple[float | None, float | None]:

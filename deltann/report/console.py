@@ -14,6 +14,7 @@ from deltann.comparison.verdict import Verdict
 from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
 from deltann.report.text import printable
+from deltann.result import LeftOut
 
 if TYPE_CHECKING:
     from deltann.comparison.output import OutputComparison
@@ -138,8 +139,10 @@ def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:
                 told = _pair(pair, letters) if pair.judged else f"({_pair(pair, letters)})"
                 table.add_row(told, Text(verdict.value, _STYLES[verdict]), *_numbers(output))
         parts += ["", *([f"output {name}:"] if several else []), table]
-    if any(not pair.judged for pair, _ in rows[:MOST_PAIRS]):
-        parts.append("(…): not judged, since --reference names another")
+    for why in LeftOut:
+        names = [_pair(pair, letters) for pair, _ in rows[:MOST_PAIRS] if pair.left_out is why]
+        if names:
+            parts.append(f"({', '.join(dict.fromkeys(names))}): not judged, since {why}")
     cut = len(rows) - MOST_PAIRS
     return [*parts, *([f"… and {_count(cut, 'row')} more, of closer pairs; --json has all"] if cut > 0 else [])]
 
@@ -196,7 +199,9 @@ def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:
             lines.append(f"{letters[str(record.cell)]} {record.cell}: {reason}{tail}")
     for group in result.identical:
         names = ", ".join(letters[str(cell)] for cell in group)
-        lines.append(f"{names}: lowered to identical artifacts; agreement may only mean that one code ran twice")
+        two = len({cell.role for cell in group}) > 1
+        means = "here the two models are one" if two else "agreement may only mean that one code ran twice"
+        lines.append(f"{names}: lowered to identical artifacts; {means}")
     inputs = result.run.document["inputs"]
     skipped = [f"skipped {name}: {reason}" for name, reason in inputs["skipped"]]
     cut = len(skipped) - MOST_REASONS
@@ -219,11 +224,20 @@ def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     lines += [f"… and {_count(cut, 'more reason')}; --json has all"] if cut > 0 else []
     verdict = result.verdict
     failed = sum(record.outcome.status is not Status.OK for record in result.records)
-    sentence = _SENTENCES[verdict] + (f"; {failed} of {len(result.records)} cells gave no outputs" if failed else "")
+    sentence = _sentence(result) + (f"; {failed} of {len(result.records)} cells gave no outputs" if failed else "")
     lines.append(Text(verdict.value, _STYLES[verdict]).append(f": {sentence}", "default"))
     lines.append(Text("* median; not a verdict on speed", "dim"))
     lines.append(f"Stored in {result.run.folder}; again: deltann report {result.run.folder}")
     return lines
+
+
+def _sentence(result: Result) -> str:
+    judged = any(pair.judged and pair.judgement.verdict is not Verdict.NOT_COMPARED for pair in result.compared)
+    if judged or result.verdict is not Verdict.INCONCLUSIVE:
+        return _SENTENCES[result.verdict]
+    if any(pair.left_out is LeftOut.SAME_CODE for pair in result.compared):
+        return "only environments that ran the very same thing were compared"
+    return "nothing could be compared with the reference"
 
 
 def _pair(pair: Pair, letters: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from deltann.comparison.output import Comparison, plain
 from deltann.frames import cell_rows, flip_rows
 
 if TYPE_CHECKING:
@@ -28,20 +29,20 @@ def to_json(result: Result) -> str:
                 "verdict": pair.judgement.verdict.value,
                 "judged": pair.judged,
                 "reasons": list(pair.judgement.reasons),
-                "comparison": pair.comparison.to_json() if pair.comparison else None,
+                "comparison": _numbers(pair.comparison) if pair.comparison else None,
                 "flips": flip_rows(result, pair),
             }
             for pair in result.compared
         ],
         "request": dict(result.run.document),
     }
-    return json.dumps(_finite(document), indent=1, allow_nan=False)
+    return json.dumps(plain(document), indent=1, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
+def _numbers(comparison: Comparison) -> dict[str, Any]:
+    """The comparison without its flips, which the pair lists with the names of their samples."""
+    numbers = comparison.to_json()
+    for output in numbers["outputs"]:
+        if output["classification"]:
+            del output["classification"]["flips"]
+    return numbers

@@ -8,36 +8,45 @@ import json
 import os
 import platform
 import shutil
+import time
 from pathlib import Path
 
 import deltann.lowering
 from deltann.artifact import Artifact
-from deltann.backend import Backend, enter, settings
+from deltann.backend import Backend, settings
 from deltann.environment import Environment
-from deltann.model import Model
-from deltann.outcome import Stage
+from deltann.model import Model, sha256_of
+
+_ABANDONED_S = 7 * 24 * 3600.0
 
 
 def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path) -> tuple[Artifact, bool]:
     """The artifact, and whether it was in the cache. A failed or killed lowering leaves nothing that looks finished."""
     folder = cache / "artifacts" / _key(backend, model, env)
-    artifact = Artifact.read(folder)
-    if artifact is not None:
-        return artifact, True
+    found = Artifact.read(folder)
+    if found is not None:
+        return found, True
+    _sweep(folder.parent)
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     # A killed worker that had this process's number may have left one.
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        enter(Stage.CONVERT)
-        backend.lower(model, env, work).save()
+        artifact = backend.lower(model, env, work)
+        if sha256_of(model.path) != model.sha256:
+            raise RuntimeError(f"{model.path} changed while it was lowered; start again")
+        artifact.save()
         _replace(folder, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    artifact = Artifact.read(folder)
-    if artifact is None:
-        raise RuntimeError(f"the artifact in {folder} changed while it was written; try again")
-    return artifact, False
+    return Artifact(folder, artifact.files, artifact.digest), False
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed workers left half-made, once nobody can still be at it."""
+    for left in parent.glob("*.*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _replace(folder: Path, work: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deltann import registry
 from deltann.environment import Environment
@@ -12,7 +14,7 @@ from deltann.errors import Unavailable
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.runner.local import WorkerProcess
-from deltann.runner.pinned import Interpreter, interpreter
+from deltann.runner.pinned import interpreter
 from deltann.store import Cell, CellRecord, Run
 
 Notify = Callable[[str, int], None]
@@ -30,51 +32,69 @@ class Work:
     batched: bool
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A cell whose worker is lowering and loading, or whose `outcome` is known without one."""
+
+    worker: WorkerProcess | None
+    log: Path
+    outcome: Outcome | None = None
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.kill()
+
+
+def begin(cell: Cell, model: Model, cache: Path, log: Path) -> Begun:
+    """Start the cell's worker on lowering and loading `model`, and return at once."""
+    environment = Environment.parse(cell.environment)
+    found = registry.availability(environment.backend)
+    if found.state == "broken":
+        return Begun(None, log, Outcome(Status.FAILED, Stage.LOAD, Symptom.EXCEPTION, found.note, found.note))
+    if found.state == "unavailable" and environment.version is None:
+        return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=found.note))
+    try:
+        python = interpreter(environment, cache)
+    except Unavailable as error:
+        return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
+    worker = WorkerProcess(log, python.command, python.variables)
+    worker.send({"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)})
+    return Begun(worker, log)
+
+
 def run_cell(
-    run: Run, cell: Cell, work: Work, timeouts: Mapping[Stage, float], cache: Path, notify: Notify
+    run: Run,
+    cell: Cell,
+    work: Work,
+    timeouts: Mapping[Stage, float],
+    cache: Path,
+    notify: Notify,
+    begun: Begun | None = None,
 ) -> CellRecord:
     """Execute one cell in a worker of its own; whatever happens to it is an outcome, stored at once.
 
     Raises:
         UsageError: the disk is full.
     """
-    environment = Environment.parse(cell.environment)
-    record = _start(run, cell, environment, work, timeouts, cache, notify)
+    with begun or begin(cell, work.model, cache, run.log(cell)) as started:
+        record = CellRecord(cell, *_outcome(run, cell, work, timeouts, notify, started))
+    if started.log != run.log(cell) and started.log.is_file():
+        run.log(cell).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(started.log, run.log(cell))
     run.save_record(record)
     return record
 
 
-def _start(
-    run: Run,
-    cell: Cell,
-    environment: Environment,
-    work: Work,
-    timeouts: Mapping[Stage, float],
-    cache: Path,
-    notify: Notify,
-) -> CellRecord:
-    found = registry.availability(environment.backend)
-    if found.state == "broken":
-        return CellRecord(cell, Outcome(Status.FAILED, Stage.LOAD, Symptom.EXCEPTION, found.note, found.note))
-    if found.state == "unavailable" and environment.version is None:
-        return CellRecord(cell, Outcome(Status.UNAVAILABLE, reason=found.note))
-    try:
-        python = interpreter(environment, cache)
-    except Unavailable as error:
-        return CellRecord(cell, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
-    return _execute(run, cell, work, timeouts, cache, notify, python)
-
-
-def _execute(
-    run: Run,
-    cell: Cell,
-    work: Work,
-    timeouts: Mapping[Stage, float],
-    cache: Path,
-    notify: Notify,
-    python: Interpreter,
-) -> CellRecord:
-    prepare = {"op": "prepare", "environment": cell.environment, "model": work.model.to_json(), "cache": str(cache)}
+def _outcome(
+    run: Run, cell: Cell, work: Work, timeouts: Mapping[Stage, float], notify: Notify, started: Begun
+) -> tuple[Outcome, Mapping[str, Any]]:
+    """How the cell ended, and its facts."""
+    if started.worker is None:
+        return started.outcome or Outcome(Status.NOT_RUN), {}
     execute = {
         "op": "run",
         "inputs": {name: str(path) for name, path in work.arrays.items()},
@@ -87,9 +107,8 @@ def _execute(
     def on_stage(stage: Stage) -> None:
         notify(stage, 0)
 
-    with WorkerProcess(run.log(cell), python.command, python.variables) as worker:
-        prepared = worker.request(prepare, timeouts, on_stage)
-        if prepared.outcome.status is not Status.OK:
-            return CellRecord(cell, prepared.outcome)
-        ran = worker.request(execute, timeouts, on_stage, lambda done: notify(Stage.RUN, done))
-    return CellRecord(cell, ran.outcome, {**prepared.facts, **ran.facts})
+    prepared = started.worker.wait(timeouts, on_stage)
+    if prepared.outcome.status is not Status.OK:
+        return prepared.outcome, {}
+    ran = started.worker.request(execute, timeouts, on_stage, lambda done: notify(Stage.RUN, done))
+    return ran.outcome, {**prepared.facts, **ran.facts}

@@ -40,7 +40,7 @@ class WorkerProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [*(command or [sys.executable]), "-m", "deltann.runner.worker"],
+                [*(command or [sys.executable]), "-P", "-m", "deltann.runner.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -49,6 +49,7 @@ class WorkerProcess:
                 env={**os.environ, **(extra or {})},
             )
         self._buffer = b""
+        self._killed = False
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -58,6 +59,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the worker and whatever it started."""
+        if self._killed:  # its number may be another's by now
+            return
+        self._killed = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -66,6 +70,14 @@ class WorkerProcess:
                 with suppress(OSError):
                     stream.close()
 
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a request; `wait` has its end."""
+        assert self._process.stdin is not None
+        # A worker that died, or was killed at a deadline, is found out by `wait`.
+        with suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
     def request(
         self,
         message: Mapping[str, Any],
@@ -73,7 +85,17 @@ class WorkerProcess:
         on_stage: Callable[[Stage], None] = lambda _: None,
         on_samples: Callable[[int], None] = lambda _: None,
     ) -> Reply:
-        """Send one request and wait for its end.
+        """Send one request and wait for its end, as `wait` does."""
+        self.send(message)
+        return self.wait(timeouts, on_stage, on_samples)
+
+    def wait(
+        self,
+        timeouts: Mapping[Stage, float],
+        on_stage: Callable[[Stage], None] = lambda _: None,
+        on_samples: Callable[[int], None] = lambda _: None,
+    ) -> Reply:
+        """Wait for the end of the request that was sent.
 
         Args:
             timeouts: seconds for each stage; RUN's is for the time between two signs of progress.
@@ -81,11 +103,7 @@ class WorkerProcess:
         Raises:
             UsageError: the disk is full.
         """
-        try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):  # it died, or was killed at a deadline
+        if self._process.stdout is None or self._process.stdout.closed:
             return Reply(self._died())
         since = time.monotonic()
         while True:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,8 @@ class OutputWriter:
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / INDEX).is_file():
-            index = json.loads((folder / INDEX).read_text())
-            self._arrays = {name: np.load(folder / file, mmap_mode="r+") for name, file in index.items()}
-            self._times = np.load(folder / TIMES, mmap_mode="r+")
+            self._arrays = _load(folder, "r+")
+            self._times = np.load(folder / TIMES, mmap_mode="r+", allow_pickle=False)
         else:
             self._times = create_array(folder / TIMES, np.dtype(np.float64), (self._runs,))
             self._times[:] = np.nan
@@ -111,11 +111,16 @@ def read_outputs(folder: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         OSError, ValueError: a file is missing or damaged.
     """
+    return _load(folder, "r")
+
+
+def _load(folder: Path, mode: Literal["r", "r+"]) -> dict[str, npt.NDArray[Any]]:
     index = json.loads((folder / INDEX).read_text())
     for file in index.values():
-        if Path(file).name != file:
-            raise ValueError(f"{INDEX} names a file elsewhere: {file}")
-    return {name: np.load(folder / file, mmap_mode="r", allow_pickle=False) for name, file in index.items()}
+        # The index may be a stranger's, and a path in it would lead out of the folder.
+        if not re.fullmatch(r"[0-9]+\.npy", file):
+            raise ValueError(f"{INDEX} names a file that deltann does not write: {file}")
+    return {name: np.load(folder / file, mmap_mode=mode, allow_pickle=False) for name, file in index.items()}
 
 
 def read_times(folder: Path) -> npt.NDArray[np.float64]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import deltann
@@ -38,7 +39,7 @@ def interpreter(environment: Environment, cache: Path) -> Interpreter:
     requirement = f"{backend.distribution}=={environment.version}"
     folder = cache / "versions" / f"{requirement}-py{sys.version_info.major}.{sys.version_info.minor}"
     if not (folder / ".ready").is_file():
-        _build(folder, requirement)
+        _build(folder, [requirement, *_beside(environment.backend, backend.distribution)])
     sources = folder / "sources"
     adapter = sys.modules[type(backend).__module__].__package__ or type(backend).__module__
     _link(sources, [deltann.__name__, adapter.partition(".")[0]])
@@ -48,21 +49,27 @@ def interpreter(environment: Environment, cache: Path) -> Interpreter:
     return Interpreter([str(folder / "bin" / "python")], variables)
 
 
-def _build(folder: Path, requirement: str) -> None:
+def _beside(extra: str, distribution: str) -> list[str]:
+    """What else deltann's extra of that name asks for, the pinned project itself apart."""
+    lines = [line.partition(";") for line in requires("deltann") or () if re.search(f"extra == .{extra}.$", line)]
+    return [line.strip() for line, _, _ in lines if not re.match(rf"{re.escape(distribution)}(?![\w.-])", line)]
+
+
+def _build(folder: Path, requirements: list[str]) -> None:
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if uv is None:
-        raise Unavailable(f"{requirement} needs uv to make its own environment: pip install uv")
+        raise Unavailable(f"{requirements[0]} needs uv to make its own environment: pip install uv")
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     for command in (
         [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), requirement, "numpy",
+        [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements, "numpy",
          f"onnx=={version('onnx')}"],
     ):  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             reason = one_line(done.stderr.replace("\n", " "), 200)
-            raise Unavailable(f"uv could not make an environment with {requirement}: {reason}")
+            raise Unavailable(f"uv could not make an environment with {requirements[0]}: {reason}")
     (folder / ".ready").touch()
 
 

@@ -82,7 +82,7 @@ class Worker:
             raise RuntimeError("'run' was asked for before 'prepare'")
         enter(Stage.RUN)
         samples, rows, batched = request["samples"], request["rows"], request["batched"]
-        arrays = {name: np.load(file, mmap_mode="r") for name, file in request["inputs"].items()}
+        arrays = {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in request["inputs"].items()}
         writer = OutputWriter(Path(request["out"]), samples, rows, batched)
         told = time.monotonic()
         for run in range(writer.next_run, -(-samples // rows)):
@@ -94,10 +94,6 @@ class Worker:
                 told = time.monotonic()
                 self.answer("samples", done=min((run + 1) * rows, samples))
         return {"samples": samples}
-
-    def close(self) -> None:
-        """Unload."""
-        self._loaded.close()
 
 
 def _rows(array: np.ndarray[Any, Any], run: int, rows: int, batched: bool) -> np.ndarray[Any, Any]:
@@ -160,9 +156,6 @@ def main() -> None:
     listen(lambda stage: worker.answer("stage", stage=stage.value))
     operations = {"prepare": worker.prepare, "run": worker.run}
     for request in _requests(requests):
-        if request["op"] == "exit":
-            worker.close()
-            return
         try:
             facts = operations[request["op"]](request)
         except Exception as error:

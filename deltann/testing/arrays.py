@@ -5,12 +5,12 @@ Images are [N, C, H, W], pads are (top, left, bottom, right).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf
 
 Array = npt.NDArray[Any]
 Pair = tuple[int, int]
@@ -86,7 +86,7 @@ def layer_norm(x: Array, scale: Array, bias: Array, epsilon: float) -> Array:
 
 def gelu(x: Array) -> Array:
     """`Gelu` with `approximate=none`."""
-    return np.asarray(0.5 * x * (1 + erf(x / np.sqrt(2))))
+    return np.asarray(0.5 * x * (1 + np.vectorize(math.erf)(x / np.sqrt(2))))
 
 
 def linear_resize(x: Array, axis: int, scale: int) -> Array:

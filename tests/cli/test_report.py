@@ -209,3 +209,9 @@ def test_a_damaged_record_of_a_cell(cli, run, text):
 def test_a_record_of_a_cell_that_is_gone(cli, run):
     (run / "cells" / "model" / "reference" / "cell.json").unlink()
     assert "the record of reference is missing" in cli("report", run).error
+
+
+def test_a_task_says_how_an_output_is_judged(cli, finished):
+    assert rejudge(cli, finished, "--max-disagreement", "100%").code == 0
+    assert rejudge(cli, finished, "--max-disagreement", "100%", "--task", "y=tensor").code == 1
+    assert "the outputs: y" in rejudge(cli, finished, "--task", "boxes=tensor").error

@@ -175,3 +175,17 @@ def test_random_tokens_from_tables_of_other_sizes_are_refused(against):
 
 def test_a_reference_does_not_go_with_two_models(against):
     assert "--reference" in against(copy(), copy(), "--reference", "faulty").error
+
+
+def test_identical_artifacts_prove_that_two_models_are_one_and_are_told(against, cli, tmp_path):
+    pytest.importorskip("onnxruntime")
+    done = against(copy(), copy(), backends="ort")
+    assert (done.code, done.json["identical_artifacts"]) == (0, [["ort", "against:ort"]])
+    assert [pair["judged"] for pair in done.json["pairs"]] == [True]
+    assert "lowered to identical artifacts; here the two models are one" in cli("report", tmp_path / "run").out
+
+
+def test_two_models_that_lower_differently_have_no_such_proof(against):
+    pytest.importorskip("onnxruntime")
+    done = against(copy(), sabotaged(1e-7), backends="ort")
+    assert (done.code, done.json["identical_artifacts"]) == (0, [])

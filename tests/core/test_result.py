@@ -167,3 +167,45 @@ def test_a_complete_run_without_one_of_its_records_is_damaged(judge, tmp_path):
     (tmp_path / "run" / "cells" / "model" / "torch" / "cell.json").unlink()
     with pytest.raises(UsageError, match="the record of torch is missing"):
         deltann.load(tmp_path / "run")
+
+
+BOXES = np.abs(RNG.standard_normal((30, 4))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("task", "verdict"), [((), "AGREE"), ("boxes=tensor", "DIFFER"), ("tensor", "DIFFER")])
+def test_boxes_are_no_scores_where_the_user_says_so(tmp_path, task, verdict):
+    cells = {"ort": {"boxes": BOXES, "y": SCORES}, "torch": {"boxes": 2 * BOXES, "y": SCORES}}
+    labels = SCORES.argmax(axis=1).tolist()
+    run = write_run(tmp_path / "run", cells, labels=labels)
+    result = deltann.load(run, max_disagreement=0.01, task=task)
+    assert result.verdict is Verdict(verdict)
+    shown = {"boxes=tensor": {"y"}, "tensor": set(), (): {"boxes", "y"}}[task]
+    assert set(result.samples["output"]) == shown
+    assert "boxes" not in result.accuracies.get("ort", {}) or not task
+
+
+def test_tasks_are_kept_with_the_run(judge):
+    result = judge({"ort": SCORES, "torch": SCORES}, criteria=deltann.criteria.Criteria(tasks=("y=tensor",)))
+    assert result.compared[0].comparison.outputs[0].classification is None
+
+
+def test_a_task_of_no_output_lists_what_there_is(judge):
+    with pytest.raises(UsageError, match="--task for 'z': no such output; the outputs: y"):
+        judge({"ort": SCORES, "torch": SCORES}, {"task": "z=tensor"})
+
+
+def test_a_task_of_an_output_that_one_side_did_not_return_is_a_difference_and_no_error(tmp_path):
+    run = write_run(tmp_path / "run", {"ort": {"y": SCORES, "z": SCORES}, "torch": {"y": SCORES}})
+    for task in ("z=tensor", "z=classification"):
+        result = deltann.load(run, task=task)
+        assert (result.verdict, result.exit_code) == (Verdict.DIFFER, 1)
+
+
+def test_scores_that_one_side_returned_in_another_shape_are_a_difference_and_no_error(judge):
+    result = judge({"ort": SCORES, "torch": SCORES[:, :, None]}, {"task": "y=classification"})
+    assert result.verdict is Verdict.DIFFER
+
+
+def test_what_is_nowhere_scores_cannot_be_called_so(judge):
+    with pytest.raises(UsageError, match="'y' is no classification"):
+        judge({"ort": SCORES[:, :, None], "torch": SCORES[:, :, None]}, {"task": "y=classification"})

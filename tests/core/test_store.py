@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -18,6 +21,7 @@ from deltann.store import (
     RunStatus,
     check_writable,
     create_run,
+    locked,
     open_run,
     write_json,
     write_table,
@@ -133,3 +137,118 @@ def test_a_folder_that_takes_nothing_is_a_usage_error(tmp_path, unfinished, monk
     monkeypatch.setattr("pathlib.Path.write_text", full)
     with pytest.raises(UsageError, match="No space left"):
         create_run(tmp_path / "other", unfinished.document)
+
+
+def test_a_run_that_another_process_writes_to_is_left_alone(unfinished):
+    script = (
+        "import sys; from pathlib import Path; from deltann.store import locked\n"
+        "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(unfinished.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UsageError, match="another deltann is writing to"), locked(unfinished.folder):
+            pass
+        with pytest.raises(UsageError, match="another deltann is writing to"):
+            check_writable(unfinished.folder)
+        other.kill()
+        other.wait()
+        with locked(unfinished.folder):
+            assert create_run(unfinished.folder, unfinished.document).status is RunStatus.RUNNING
+    check_writable(unfinished.folder)
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_left_alone(unfinished):
+    check_writable(unfinished.folder)
+    unfinished.with_status(RunStatus.COMPLETE)
+    with locked(unfinished.folder), pytest.raises(UsageError, match="finished run"):
+        create_run(unfinished.folder, unfinished.document)
+
+
+def test_a_lock_left_in_an_empty_folder_is_no_content(tmp_path):
+    with locked(tmp_path / "new" / "run"):
+        pass
+    check_writable(tmp_path / "new" / "run")
+
+
+def test_a_role_is_no_path():
+    with pytest.raises(ValueError, match="no role"):
+        Cell("ort", "../../elsewhere")
+
+
+def _changed(document, path, value):
+    *parents, last = path.split(".")
+    for key in parents:
+        document = document[key]
+    document[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("criteria.unknown", 1),
+        ("criteria.rtol", 1),
+        ("criteria.reference", 1),
+        ("rows", {}),
+        ("rows.model", 0),
+        ("labels", {"values": [1]}),
+        ("labels", {"values": [1, 2], "offset": None}),
+        ("labels", {"values": ["1"], "offset": None}),
+        ("inputs.notes", None),
+        ("inputs.names", [1]),
+        ("inputs.pipeline", {}),
+        ("inputs.skipped", None),
+        ("inputs.skipped", ["x"]),
+        ("models", {}),
+        ("cells", []),
+        ("cells", [{"environment": "ort", "role": "../.."}]),
+        ("cells", [{"environment": "ort", "role": "against"}]),
+        ("cells", [{"environment": "../ort", "role": "model"}]),
+        ("map_outputs", None),
+        ("status", "done"),
+    ],
+)
+def test_a_document_that_is_not_what_it_should_be_is_damaged(tmp_path, path, value):
+    run = write_run(tmp_path / "run", {"ort": Outcome(Status.UNSUPPORTED)})
+    document = json.loads((run.folder / "run.json").read_text())
+    _changed(document, path, value)
+    write_json(run.folder / "run.json", document)
+    with pytest.raises(UsageError, match=r"run\.json: damaged"):
+        open_run(run.folder)
+
+
+@pytest.mark.parametrize("part", ["notes", "skipped", "names", "pipeline"])
+def test_a_document_that_lacks_a_part_is_damaged(tmp_path, part):
+    run = write_run(tmp_path / "run", {"ort": Outcome(Status.UNSUPPORTED)})
+    document = json.loads((run.folder / "run.json").read_text())
+    del document["inputs"][part]
+    write_json(run.folder / "run.json", document)
+    with pytest.raises(UsageError, match=r"run\.json: damaged"):
+        open_run(run.folder)
+
+
+@pytest.mark.parametrize("name", ["0.npy", "times.npy"])
+def test_outputs_of_fewer_samples_are_damaged(tmp_path, name):
+    outputs = {"y": np.random.default_rng(1).standard_normal((64, 3))}
+    run = write_run(tmp_path / "run", {"ort": outputs})
+    assert len(run.outputs(Cell("ort"))["y"]) == 64
+    file = run.outputs_folder(Cell("ort")) / name
+    np.save(file, np.load(file)[:2])
+    with pytest.raises(UsageError, match="missing or damaged"):
+        run.outputs(Cell("ort"))
+
+
+def test_outputs_of_a_run_that_was_not_done_are_damaged(tmp_path):
+    run = write_run(tmp_path / "run", {"ort": {"y": np.ones((4, 3))}})
+    np.save(run.outputs_folder(Cell("ort")) / "times.npy", [0.1, 0.1, np.nan, 0.1])
+    with pytest.raises(UsageError, match="3 of 4 runs"):
+        run.outputs(Cell("ort"))
+
+
+def test_a_summary_of_each_run_has_a_row_a_run(tmp_path):
+    run = write_run(tmp_path / "run", {"ort": {"y": np.ones((4, 3))}})
+    run = Run(run.folder, {**run.document, "rows": {"model": 2}})
+    folder = run.outputs_folder(Cell("ort"))
+    np.save(folder / "times.npy", [0.1, 0.1])
+    np.save(folder / "0.npy", np.ones((2, 5)))
+    assert run.outputs(Cell("ort"))["y"].shape == (2, 5)

@@ -205,6 +205,7 @@ def test_pairs_that_are_not_judged_stand_in_brackets(show):
     text = show(cells, criteria=Criteria(reference="ort"))
     assert "\nB:A " in text
     assert "\n(C:B) " in text
+    assert "(C:B): not judged, since --reference names another" in text
     assert "\nC:A " in text
 
 
@@ -221,3 +222,25 @@ def test_the_worst_pair_comes_first(show):
     rows = [line.split()[:2] for line in show(cells).splitlines() if line[1:2] == ":" and line[3:4] == " "]
     assert rows[0][1] == rows[1][1] == "DIFFER"
     assert {rows[0][0], rows[1][0]} == {"C:A", "C:B"}
+
+
+def test_each_pair_that_is_not_judged_has_its_own_cause(show):
+    cells = {"ort": {"y": SCORES}, "ort-O0": {"y": SCORES}, "torch": {"y": noisy(1e-6)}}
+    facts = {name: {"artifact": "1234"} for name in ("ort", "ort-O0")}
+    text = show(cells, facts=facts, criteria=Criteria(reference="ort"))
+    assert "(B:A): not judged, since both ran the very same thing" in text
+    assert "(C:B): not judged, since --reference names another" in text
+    assert "AGREE: no pair differs" in text
+
+
+def test_only_the_same_thing_was_compared(show):
+    facts = {name: {"artifact": "1234"} for name in ("ort", "ort-O0")}
+    text = show({"ort": {"y": SCORES}, "ort-O0": {"y": SCORES}}, facts=facts)
+    assert "INCONCLUSIVE: only environments that ran the very same thing were compared" in text
+    assert "could not have told" not in text
+
+
+def test_nothing_beside_the_reference_was_compared(show):
+    cells = {"ort": CRASH, "torch": {"y": SCORES}, "tvm": {"y": SCORES}}
+    text = show(cells, criteria=Criteria(reference="ort"))
+    assert "INCONCLUSIVE: nothing could be compared with the reference; 1 of 3 cells" in text

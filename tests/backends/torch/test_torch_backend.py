@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,40 @@ def test_external_data_comes_inside(tmp_path: Path) -> None:
     (tmp_path / "net.bin").unlink()
     with backend.load(artifact, env) as executable:
         np.testing.assert_array_equal(executable.run({"x": np.ones(600, np.float32)})["y"], w)
+
+
+def test_external_data_of_a_branch_comes_inside(tmp_path: Path) -> None:
+    proto = parser.parse_model("""<ir_version: 8, opset_import: ["": 17]>
+    agraph (float[600] x, bool c) => (float[600] y) {
+       y = If (c) <then_branch = t () => (float[600] a) { a = Mul(x, w) },
+                   else_branch = e () => (float[600] b) { b = Neg(x) }>
+    }""")
+    w = np.random.default_rng(9).standard_normal(600).astype(np.float32)
+    (tmp_path / "branch.bin").write_bytes(w.tobytes())
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[600], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "branch.bin", "offset": "0", "length": str(w.nbytes)}.items():
+        tensor.external_data.add(key=key, value=value)
+    proto.graph.node[0].attribute[0].g.initializer.append(tensor)
+    (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
+    model = load_model(tmp_path / "net.onnx")
+    backend, env, work = TorchBackend(), Environment.parse("torch"), tmp_path / "work"
+    work.mkdir()
+    artifact = backend.lower(model, env, work)
+    (tmp_path / "branch.bin").unlink()
+    with backend.load(artifact, env) as executable:
+        got = executable.run({"x": np.ones(600, np.float32), "c": np.array(True)})["y"]
+    np.testing.assert_array_equal(got, w)
+
+
+@pytest.mark.parametrize(("spec", "shown"), [("torch", "float64"), ("torch[precision=float32]", "float32")])
+def test_a_wrong_output_type_is_not_hidden(model: Model, tmp_path: Path, spec: str, shown: str) -> None:
+    backend, env = TorchBackend(), Environment.parse(spec)
+    artifact = backend.lower(model, env, tmp_path)
+    with backend.load(artifact, env) as executable:
+        wrong = replace(executable, module=lambda *_: [torch.ones(2, dtype=torch.float64)] * 3)
+        assert wrong.run(_inputs())["y"].dtype == shown
+        integers = replace(executable, module=lambda *_: [torch.ones(2, dtype=torch.int32)] * 3)
+        assert integers.run(_inputs())["y"].dtype == "int32"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

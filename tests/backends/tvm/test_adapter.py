@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, parser
 
 from deltann.artifact import Artifact
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, UsageError
 from deltann.model import Model
 from deltann_tvm import TvmBackend
+from deltann_tvm.frontend import missing_operators
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tvm_models import save, value
@@ -113,6 +114,24 @@ def test_tuning_is_refused_with_its_reason(tmp_path: Path) -> None:
     assert "\n" not in reason
 
 
+def test_trials_are_refused_where_nothing_is_tuned(tmp_path: Path) -> None:
+    model = two_outputs(tmp_path)
+    for spec in ("tvm[trials=4]", "tvm-O0[trials=64]"):
+        assert "trials is for tvm-tuned" in str(BACKEND.unsupported(model, Environment.parse(spec)))
+    assert BACKEND.unsupported(model, Environment.parse("tvm-O0[threads=1]")) is None
+
+
+def test_missing_operators_of_functions_and_domains_are_named() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17, "own": 1, "odd": 1]>
+    agraph (float[2] x, bool c) => (float[2] y) {
+       h = own.f(x)
+       y = If (c) <then_branch = t () => (float[2] a) { a = odd.Relu(h) },
+                   else_branch = e () => (float[2] b) { b = Relu(h) }>
+    }
+    <domain: "own", opset_import: ["": 17]> f (x) => (y) { s = Softsign(x) y = RandomNormalLike(s) }"""
+    assert missing_operators(parser.parse_model(text)) == ["RandomNormalLike", "odd::Relu"]
+
+
 def test_no_compiler_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {"PATH": "", "CXX": "", "CC": ""}.items():
         monkeypatch.setenv(name, text)
@@ -136,6 +155,7 @@ import numpy as np
 from deltann.artifact import Artifact
 from deltann.environment import Environment
 from deltann_tvm import TvmBackend
+from deltann_tvm.frontend import missing_operators
 from deltann_tvm.frontend import import_tvm
 folder, spec = sys.argv[1:]
 artifact = Artifact.of(Path(folder), ["lib.so", "lowering.json"])

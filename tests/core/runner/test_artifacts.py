@@ -8,11 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 from deltann.artifact import Artifact
 from deltann.environment import Environment
-from deltann.model import Model
+from deltann.model import Model, load_model
 from deltann.outcome import Symptom
 from deltann.runner.artifacts import lower_or_reuse
 from deltann.runner.deadlines import parse_deadlines
@@ -32,6 +33,21 @@ def _cached(model: Model, cache: Path, spec: str = "faulty", backend: FaultyBack
     return lower_or_reuse(backend or FaultyBackend(), model, Environment.parse(spec), cache)[1]
 
 
+def _with_another_name(model: Model, folder: Path) -> Model:
+    """The same graph in a file of other bytes."""
+    proto = model.proto()
+    proto.graph.name = "another"
+    onnx.save(proto, folder / "another.onnx")
+    other = load_model(folder / "another.onnx")
+    return replace(model, path=other.path, sha256=other.sha256)
+
+
+def test_a_model_that_changes_while_it_is_lowered_is_not_kept(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="changed while it was lowered"):
+        _cached(replace(model, sha256="0" * 64), tmp_path)
+    assert not _cached(model, tmp_path)
+
+
 def test_the_second_lowering_is_found(model: Model, tmp_path: Path) -> None:
     first, cached = lower_or_reuse(FaultyBackend(), model, Environment.parse("faulty"), tmp_path)
     assert not cached
@@ -45,7 +61,7 @@ def test_whatever_changes_the_artifact_changes_its_key(
     assert not _cached(model, tmp_path)
     assert not _cached(model, tmp_path, "faulty[threads=1]")
     assert not _cached(model.bind({"x": (3, 3, 2, 2)}), tmp_path)
-    assert not _cached(replace(model, sha256="0" * 64), tmp_path)
+    assert not _cached(_with_another_name(model, tmp_path), tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(FaultyBackend, "version", lambda _: "0.0.1")
         assert not _cached(model, tmp_path)

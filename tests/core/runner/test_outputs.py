@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,15 @@ def test_an_output_without_elements(tmp_path: Path) -> None:
 def test_bfloat16_is_refused_since_npy_cannot_hold_it(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="bfloat16"):
         OutputWriter(tmp_path, 2, 1, True).write(0, {"y": np.ones((1, 3), ml_dtypes.bfloat16)}, 0.1)
+
+
+@pytest.mark.parametrize("file", ["../elsewhere.npy", "/0.npy", "..", "times.npy", "0.npy/../0.npy"])
+def test_an_index_leads_nowhere_else(file: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "elsewhere.npy", np.zeros((2, 2)))
+    folder = tmp_path / "cell"
+    OutputWriter(folder, 2, 1, True).write(0, {"y": np.ones((1, 2))}, 0.1)
+    (folder / "outputs.json").write_text(json.dumps({"y": file}))
+    with pytest.raises(ValueError, match="names a file that deltann does not write"):
+        read_outputs(folder)
+    with pytest.raises(ValueError, match="names a file that deltann does not write"):
+        OutputWriter(folder, 2, 1, True)

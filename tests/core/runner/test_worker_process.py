@@ -30,10 +30,29 @@ def test_stages_and_facts_are_told(job: Job, tmp_path: Path) -> None:
     with WorkerProcess(tmp_path / "worker.log") as worker:
         prepared = worker.request(prepare_request("faulty", job.model, tmp_path), _PATIENT, stages.append)
         ran = worker.request(job.run_request(tmp_path / "out"), _PATIENT, stages.append)
-    assert stages == [Stage.CONVERT, Stage.CONVERT, Stage.COMPILE, Stage.LOAD, Stage.RUN]
+    assert stages == [Stage.CONVERT, Stage.COMPILE, Stage.LOAD, Stage.RUN]
     assert prepared.outcome.status is ran.outcome.status is Status.OK
-    assert prepared.facts.keys() == {"version", "artifact", "artifact_cached", "lower_s", "load_s"}
+    assert prepared.facts.keys() == {"version", "artifact", "artifact_cached", "at_load", "lower_s", "load_s"}
     assert ran.facts == {"samples": 7}
+
+
+def test_modules_in_the_current_folder_are_not_imported(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("onnx.py", "queue.py", "numpy.py"):
+        Path(name).write_text("raise SystemExit(9)")
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        prepared = worker.request(prepare_request("faulty", job.model, tmp_path), _PATIENT)
+    assert prepared.outcome.status is Status.OK
+
+
+def test_killing_twice_kills_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        worker.kill()
+        monkeypatch.setattr(os, "killpg", lambda pid, _: killed.append(pid))
+    assert killed == []
 
 
 def test_progress_is_told_in_samples(job: Job, tmp_path: Path) -> None:
