@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from deltann.errors import UsageError, one_line
 
@@ -126,6 +126,14 @@ def load_model(path: str | Path) -> Model:
         inputs=tuple(_spec(path, value) for value in proto.graph.input if value.name not in initialised),
         outputs=tuple(_spec(path, value) for value in proto.graph.output),
     )
+
+
+def fits_one_file(proto: onnx.ModelProto) -> bool:
+    """Whether protobuf can hold the model, its external data included, in one file: less than 2 GB."""
+    try:
+        return int(proto.ByteSize()) < onnx.checker.MAXIMUM_PROTOBUF
+    except EncodeError:  # upb counts by serialising, and gives up at the limit
+        return False
 
 
 def sha256_of(path: Path) -> str:

@@ -14,7 +14,9 @@ TARGET = Path(__file__).with_name("cli.md")
 
 def render() -> str:
     """The reference, as Markdown."""
-    head = "# Command-line reference\n\nMade by `python docs/make_cli_reference.py`; change the commands, not this page.\n"
+    head = (
+        "# Command-line reference\n\nMade by `python docs/make_cli_reference.py`; change the commands, not this page.\n"
+    )
     return head + "".join(f"\n## {path}\n\n```text\n{text}\n```\n" for path, text in _commands("deltann", main))
 
 

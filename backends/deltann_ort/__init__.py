@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx
-from google.protobuf.message import EncodeError
 
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant, enter, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, one_line
-from deltann.model import Model
+from deltann.model import Model, fits_one_file
 from deltann.outcome import Stage
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class OrtBackend:
             raise Unsupported(reason)
         providers = self._providers(env)
         proto = model.proto()
-        if not _fits(proto):
+        if not fits_one_file(proto):
             raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
         if providers == ["CPUExecutionProvider"]:
             del proto
@@ -143,8 +142,8 @@ class OrtBackend:
         file.unlink()
         if same and unknown:
             raise Unsupported(
-                f"disabled_optimizers: {', '.join(unknown)} changes nothing, and ONNX Runtime {self.version()} holds no such "
-                "name; correct or drop it"
+                f"disabled_optimizers: {', '.join(unknown)} changes nothing, and ONNX Runtime {self.version()} holds "
+                "no such name; correct or drop it"
             )
         if same:
             _log.warning("disabled_optimizers=%s changes nothing: the graph is the same without", "+".join(disabled))
@@ -193,14 +192,6 @@ class OrtBackend:
                 f"ONNX Runtime fell back from {providers[0]} to {session.get_providers()[0]}; see its log"
             )
         return session
-
-
-def _fits(proto: onnx.ModelProto) -> bool:
-    """Whether protobuf can hold the model in one file."""
-    try:
-        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
-    except EncodeError:  # upb counts by serialising, and gives up at the limit
-        return False
 
 
 def _lacking(message: str) -> str | None:

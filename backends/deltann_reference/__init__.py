@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import onnx
-from google.protobuf.message import EncodeError
 
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant
 from deltann.environment import Environment
 from deltann.errors import Unsupported, one_line
-from deltann.model import Model
+from deltann.model import Model, fits_one_file
 
 _FILE = "model.onnx"
 
@@ -54,7 +53,7 @@ class ReferenceBackend:
         """
         del env
         proto = model.proto()
-        if not _fits(proto):
+        if not fits_one_file(proto):
             raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
         onnx.save_model(proto, workdir / _FILE)
         return Artifact.of(workdir, [_FILE])
@@ -74,14 +73,6 @@ class ReferenceBackend:
         except (NotImplementedError, onnx.checker.ValidationError) as error:
             raise Unsupported(f"onnx.reference {version(self.distribution)}: {one_line(str(error))}") from error
         yield _Evaluator(evaluator)
-
-
-def _fits(proto: onnx.ModelProto) -> bool:
-    """Whether protobuf can hold the model in one file."""
-    try:
-        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
-    except EncodeError:  # upb counts by serialising, and gives up at the limit
-        return False
 
 
 class _Evaluator:

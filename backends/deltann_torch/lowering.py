@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import EncodeError
 from onnx import ModelProto
 
 from deltann.artifact import Artifact
@@ -25,7 +24,7 @@ from deltann.backend import Backend, enter, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported
 from deltann.lowering.graph import read_graph
-from deltann.model import Model
+from deltann.model import Model, fits_one_file
 from deltann.outcome import Stage
 from deltann_torch.build import build
 from deltann_torch.compilation import cached_in, compiled, warm_up
@@ -126,16 +125,8 @@ def _write_model(proto: ModelProto, workdir: Path) -> list[str]:
 
     `proto` is written and not its file copied: tensors of subgraphs and attributes may lie outside that file too.
     """
-    if _fits(proto):
+    if fits_one_file(proto):
         onnx.save(proto, workdir / MODEL)
         return [MODEL]
     onnx.save(proto, workdir / MODEL, save_as_external_data=True, location="weights.bin")
     return [MODEL, "weights.bin"]
-
-
-def _fits(proto: ModelProto) -> bool:
-    """Whether protobuf can hold the model in one file."""
-    try:
-        return proto.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF
-    except EncodeError:  # upb counts by serialising, and gives up at the limit
-        return False

@@ -31,8 +31,8 @@ class RecorderBackend:
     distribution: ClassVar[str] = "onnx"
     variants: ClassVar[Mapping[str, Variant]] = {}
     options: ClassVar[Mapping[str, Option]] = {
-        "tag": Option("tells two environments apart"),
-        "milliseconds": Option("how long a run takes", kind="count"),
+        "tag": Option("tells two environments apart", at_load=True),
+        "milliseconds": Option("how long a run takes", kind="count", at_load=True),
     }
 
     def version(self) -> str:
