@@ -20,12 +20,13 @@ def render() -> str:
     return head + "".join(f"\n## {path}\n\n```text\n{text}\n```\n" for path, text in _commands("deltann", main))
 
 
-def _commands(path: str, command: click.Command) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
-    yield path, command.get_help(context)
+def _commands(name: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    width = {"max_content_width": 100, "terminal_width": 100}
+    context = click.Context(command, parent=parent, info_name=name, **width, **command.context_settings)
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from _commands(f"{path} {name}", child)
+        for child_name, child in command.commands.items():
+            yield from _commands(child_name, child, context)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _STYLES = {
     Verdict.NOT_COMPARED: "yellow",
 }
 _SENTENCES = {
-    Verdict.AGREE: "no pair differs beyond its tolerance",
+    Verdict.AGREE: "no pair differs beyond what is accepted",
     Verdict.DIFFER: "at least one pair differs beyond what is accepted",
     Verdict.INCONCLUSIVE: "nothing differs, but these inputs could not have told",
     Verdict.NOT_COMPARED: "no two cells have outputs to compare",

@@ -145,7 +145,7 @@ def test_a_cell_that_failed_says_why_and_how_many_there_are(show):
     text = show({"ort": {"y": SCORES}, "torch": {"y": noisy(1e-6)}, "tvm": CRASH})
     assert "C tvm: SIGSEGV while RUN\n" in text
     assert "FAILED CRASH" in text
-    assert "AGREE: no pair differs beyond its tolerance; 1 of 3 cells gave no outputs" in text
+    assert "AGREE: no pair differs beyond what is accepted; 1 of 3 cells gave no outputs" in text
 
 
 def test_nothing_to_compare(show):

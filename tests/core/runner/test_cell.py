@@ -46,7 +46,14 @@ def run(job: Job, tmp_path: Path) -> Run:
     document = {
         "models": {"model": job.model.to_json()},
         "cells": [{"environment": spec, "role": "model"} for spec in _SPECS],
-        "inputs": {"digest": "0", "names": [str(i) for i in range(job.count)]},
+        "inputs": {
+            "source": "random:1",
+            "digest": {"model": "0"},
+            "pipeline": {"model": None},
+            "skipped": [],
+            "notes": [],
+            "names": [str(i) for i in range(job.count)],
+        },
         "versions": {},
         "labels": None,
         "rows": {"model": job.tiny.rows},
