@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from deltann.comparison.output import OutputComparison
+from deltann.comparison.output import OutputComparison, plain
 from deltann.comparison.rows import without_trailing_ones
 from deltann.criteria import parse_tasks
 from deltann.outcome import Status
@@ -111,14 +111,16 @@ def flip_rows(result: Result, pair: Pair) -> list[dict[str, Any]]:
 
 
 def cell_table(result: Result) -> pa.Table:
-    """`outcomes.parquet`: `cell_rows`, the accuracies as (output, rate) pairs."""
+    """`outcomes.parquet`: `cell_rows`, the accuracies as a list of outputs and rates."""
     import pyarrow as pa
 
-    rows = [{**row, "accuracy": list(row["accuracy"].items())} for row in cell_rows(result)]
+    rows = [
+        {**row, "accuracy": [{"output": output, "rate": rate} for output, rate in row["accuracy"].items()]}
+        for row in cell_rows(result)
+    ]
     kinds = {"median_ms": pa.float64(), "lower_s": pa.float64(), "load_s": pa.float64(), "artifact_cached": pa.bool_(),
-             "accuracy": pa.map_(pa.string(), pa.float64())}  # fmt: skip
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
-    return pa.Table.from_pylist(rows, schema)
+             "accuracy": pa.list_(pa.struct({"output": pa.string(), "rate": pa.float64()}))}  # fmt: skip
+    return _table(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]]))
 
 
 def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] = ()) -> pa.Table:
@@ -136,7 +138,7 @@ def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] =
     # Parquet takes UTF-8 alone; a file's name may hold other bytes.
     names = [name.encode("utf-8", "backslashreplace").decode() for name in run.sample_names]
     labels = expected_classes(run) or [None] * len(names)
-    parts = []
+    rows: list[dict[str, Any]] = []
     asked = parse_tasks(tasks)
     for record in records:
         outputs = run.outputs(record.cell) if record.outcome.status is Status.OK else {}
@@ -145,13 +147,27 @@ def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] =
             if task is not Task.CLASSIFICATION or len(scores) != len(names):
                 continue
             found = predictions(without_trailing_ones(scores))
-            columns = [
-                [str(record.cell)] * len(names), [output] * len(names), np.arange(len(names)), names,
-                labels, found.label, found.score, found.margin,
-            ]  # fmt: skip
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            parts.append(pa.Table.from_arrays(arrays, schema=schema))
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+            columns = (names, labels, found.label.tolist(), found.score.tolist(), found.margin.tolist())
+            for index, values in enumerate(zip(*columns, strict=True)):
+                rows.append(dict(zip(schema.names, (str(record.cell), output, index, *values), strict=True)))
+    return _table(rows, schema)
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table, null where a number is not finite.
+
+    By way of JSON: handed a list, pyarrow imports pandas to ask whether it is one of its own, a third of a second.
+    """
+    from pyarrow import json as reader
+
+    if not rows:
+        return schema.empty_table()
+    data = "\n".join(json.dumps(plain(row), allow_nan=False) for row in rows).encode()
+    return reader.read_json(
+        io.BytesIO(data),
+        read_options=reader.ReadOptions(block_size=len(data) + 1),
+        parse_options=reader.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
 
 
 def expected_classes(run: Run) -> list[int | None] | None:
