@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -29,12 +29,12 @@ from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
+from deltann.report.progress import Listener
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
 from deltann.runner.cell import Begun, Work, begin, run_cell
 from deltann.runner.deadlines import parse_deadlines
 from deltann.store import Cell, Run, RunStatus, write_table
 
-Listener = Callable[[str, str, int, int | None], None]
 DEFAULT_INPUTS = "random:64"
 
 
