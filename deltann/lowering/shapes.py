@@ -56,8 +56,3 @@ def pad_pairs(pads: Ints, axes: Ints | None, rank: int) -> list[tuple[int, int]]
     for position, axis in enumerate(chosen):
         pairs[axis] = (int(pads[position]), int(pads[position + len(chosen)]))
     return pairs
-
-
-def broadcast_unidirectional(shape: Ints, rank: int, axis: int) -> tuple[int, ...]:
-    """A one-dimensional shape placed along `axis` of a tensor of `rank`, as per-axis scales and slopes are."""
-    return tuple(prod(shape) if i == axis else 1 for i in range(rank))

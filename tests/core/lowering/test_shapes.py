@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deltann.lowering.shapes import axes_of, axis_of, broadcast_unidirectional, pad_pairs, reshape, slices
+from deltann.lowering.shapes import axes_of, axis_of, pad_pairs, reshape, slices
 
 
 @given(st.integers(1, 9), st.integers(-12, 12), st.integers(-12, 12), st.integers(-3, 3).filter(bool))
@@ -50,7 +50,3 @@ def test_axes_count_from_either_end() -> None:
 def test_pads_of_some_axes_leave_the_others() -> None:
     assert pad_pairs([1, 2, 3, 4], [2, 0], 3) == [(2, 4), (0, 0), (1, 3)]
     assert pad_pairs([1, 2, 3, 4], None, 2) == [(1, 3), (2, 4)]
-
-
-def test_a_scale_of_each_channel_lies_along_its_axis() -> None:
-    assert broadcast_unidirectional((5,), 4, 1) == (1, 5, 1, 1)
