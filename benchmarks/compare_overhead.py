@@ -16,20 +16,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import run
+from measure import Measured, run
 
 HERE = Path(__file__).parent
 DATA = HERE.parent.parent / "shared" / "data"
 PRESET = "tf"
 
 
-def deltann_job(model: Path, images: Path, scratch: Path) -> tuple[float, float]:
-    """Wall seconds and the parent's peak memory (MB) of one comparison from an empty cache."""
+def deltann_job(model: Path, images: Path, scratch: Path) -> Measured:
+    """One comparison from an empty cache."""
     program = str(Path(sys.executable).with_name("deltann"))
     command = [program, "compare", "--model", str(model), "--backends", "ort,ort-O0"]
     command += ["--inputs", str(images), "--preprocess", PRESET, "--out", str(scratch / "run")]
-    done = run(command, {"DELTANN_CACHE": str(scratch / "cache")})
-    return done.wall_s, done.peak_mb
+    return run(command, {"DELTANN_CACHE": str(scratch / "cache")})
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", type=Path, default=DATA / "models/mobilenet_v2.onnx")
     parser.add_argument("--images", type=Path, default=DATA / "images/nips17_256_png")
-    parser.add_argument("--many", type=int, default=4096, help="images of the memory run; 0 leaves it out")
+    parser.add_argument("--memory", action="store_true", help="also measure the parent's memory, up to 4,096 images")
     arguments = parser.parse_args()
     if not arguments.model.is_file():
         sys.exit(f"{arguments.model} is not there: give --model and --images")
@@ -50,7 +49,7 @@ def main() -> None:
         for job in random.Random(number).sample(jobs, len(jobs)):
             if job == "deltann":
                 with tempfile.TemporaryDirectory() as scratch:
-                    times[job], times["peak_mb"] = deltann_job(arguments.model, arguments.images, Path(scratch))
+                    times[job] = deltann_job(arguments.model, arguments.images, Path(scratch)).wall_s
             elif job == "bare":
                 done = run([sys.executable, str(HERE / "bare_ort.py"), *script_arguments])
                 times[job] = sum(json.loads(done.output).values())
@@ -58,18 +57,18 @@ def main() -> None:
                 times[job] = run([sys.executable, str(HERE / "polygraphy_job.py"), *script_arguments]).wall_s
         rounds.append(times)
         print(f"round {number + 1}: " + ", ".join(f"{name} {value:.2f}" for name, value in times.items()), flush=True)
-    for name in (*jobs, "peak_mb"):
+    for name in jobs:
         print(f"{name}: median {statistics.median(times[name] for times in rounds):.2f}")
     for name in jobs[1:]:
         ratios = [times["deltann"] / times[name] for times in rounds]
         print(f"deltann / {name}: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}")
-    if arguments.many:
-        peak = memory(arguments.model, arguments.images, arguments.many)
-        print(f"peak memory of the parent at {arguments.many} images: {peak:.0f} MB")
+    for number in (256, 1024, 4096) if arguments.memory else ():
+        done = memory(arguments.model, arguments.images, number)
+        print(f"parent at {number} images: {done.own_mb:.0f} MB of its own, {done.mapped_mb:.0f} MB of mapped files")
 
 
-def memory(model: Path, images: Path, many: int) -> float:
-    """Peak memory (MB) of the parent with the images repeated, as links of other names, up to `many`."""
+def memory(model: Path, images: Path, many: int) -> Measured:
+    """One comparison of `many` images: those of the folder, repeated as links of other names."""
     files = sorted(images.iterdir())
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "images"
@@ -77,7 +76,7 @@ def memory(model: Path, images: Path, many: int) -> float:
         for number in range(many):
             file = files[number % len(files)]
             (folder / f"{number:05d}_{file.name}").symlink_to(file.resolve())
-        return deltann_job(model, folder, Path(scratch))[1]
+        return deltann_job(model, folder, Path(scratch))
 
 
 if __name__ == "__main__":

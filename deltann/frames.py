@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from deltann.comparison.output import OutputComparison, plain
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from deltann.result import Pair, Result
+
+_PIECE_ROWS = 512
+"""Rows of `samples.parquet` made at a time, so that memory does not grow with the samples."""
 
 
 def cell_rows(result: Result) -> list[dict[str, Any]]:
@@ -123,8 +127,8 @@ def cell_table(result: Result) -> pa.Table:
     return _table(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]]))
 
 
-def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] = ()) -> pa.Table:
-    """`samples.parquet`: a row a sample, cell and classification output (`tasks` as in `Criteria`).
+def sample_tables(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """`samples.parquet` in pieces: a row a sample, cell and classification output (`tasks` as in `Criteria`).
 
     Columns: cell, output, index, sample, label (the class expected, null where unknown), prediction (−1: none, a NaN),
     score, margin (both in the scores' unit).
@@ -138,8 +142,8 @@ def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] =
     # Parquet takes UTF-8 alone; a file's name may hold other bytes.
     names = [name.encode("utf-8", "backslashreplace").decode() for name in run.sample_names]
     labels = expected_classes(run) or [None] * len(names)
-    rows: list[dict[str, Any]] = []
     asked = parse_tasks(tasks)
+    yield pa.Table.from_batches([], schema)
     for record in records:
         outputs = run.outputs(record.cell) if record.outcome.status is Status.OK else {}
         for output, scores in outputs.items():
@@ -148,9 +152,9 @@ def sample_table(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] =
                 continue
             found = predictions(without_trailing_ones(scores))
             columns = (names, labels, found.label.tolist(), found.score.tolist(), found.margin.tolist())
-            for index, values in enumerate(zip(*columns, strict=True)):
-                rows.append(dict(zip(schema.names, (str(record.cell), output, index, *values), strict=True)))
-    return _table(rows, schema)
+            rows = enumerate(zip(*columns, strict=True))
+            while piece := [(str(record.cell), output, index, *values) for index, values in islice(rows, _PIECE_ROWS)]:
+                yield _table([dict(zip(schema.names, row, strict=True)) for row in piece], schema)
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -160,8 +164,6 @@ def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """
     from pyarrow import json as reader
 
-    if not rows:
-        return schema.empty_table()
     data = "\n".join(json.dumps(plain(row), allow_nan=False) for row in rows).encode()
     return reader.read_json(
         io.BytesIO(data),

@@ -127,9 +127,11 @@ class Result:
     @cached_property
     def samples(self) -> pd.DataFrame:
         """A row a sample, cell and classification output: prediction, score, margin, and the label where known."""
-        from deltann.frames import sample_table
+        import pyarrow as pa
 
-        frame: pd.DataFrame = sample_table(self.run, self.records, self.criteria.tasks).to_pandas()
+        from deltann.frames import sample_tables
+
+        frame: pd.DataFrame = pa.concat_tables(sample_tables(self.run, self.records, self.criteria.tasks)).to_pandas()
         return frame
 
 

@@ -338,12 +338,17 @@ def _identity(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(parts)))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file so that a reader sees the old file or the whole new one."""
+def write_table(path: Path, pieces: Iterable[pa.Table]) -> None:
+    """Write a Parquet file, piece by piece (one at least), so that a reader sees the old file or the whole new one."""
     from pyarrow import parquet
 
     temporary = path.with_name(f"{path.name}.part")
-    parquet.write_table(table, temporary)
+    rest = iter(pieces)
+    piece = next(rest)
+    with parquet.ParquetWriter(temporary, piece.schema) as writer:
+        writer.write_table(piece)
+        for piece in rest:
+            writer.write_table(piece)
     temporary.replace(path)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,15 +24,16 @@ from deltann.criteria import Criteria
 from deltann.dataset import Materialised, RandomSource, Source, materialise, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
-from deltann.frames import cell_table, sample_table
+from deltann.frames import cell_table, sample_tables
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
 from deltann.report.progress import Listener
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
-from deltann.runner.cell import Begun, Work, begin, run_cell
+from deltann.runner.cell import Begun, Work, begin, run_cell, wait_ready
 from deltann.runner.deadlines import parse_deadlines
+from deltann.runner.spare import AT_ONCE
 from deltann.store import Cell, Run, RunStatus, write_table
 
 DEFAULT_INPUTS = "random:64"
@@ -113,7 +114,7 @@ def compare(
     source = parse_source(inputs)
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
     bindings = _bind(models, shape, batch_size)
-    with _first(cells[0], bindings[cells[0].role].model, folder) as first:
+    with _ahead(cells[:AT_ONCE], bindings, folder) as ahead:
         made = {
             role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
             for role, binding in bindings.items()
@@ -144,31 +145,27 @@ def compare(
         }
         with store.locked(folder):
             run = store.create_run(folder, document)
-            return _execute(run, work, criteria, timeouts, listener, first)
+            return _execute(run, work, criteria, timeouts, listener, ahead)
 
 
 @contextmanager
-def _first(cell: Cell, model: Model, folder: Path) -> Iterator[Begun | None]:
-    """The first cell of a new run, begun: its worker lowers while the inputs are made. None for a run taken up again.
+def _ahead(cells: Sequence[Cell], bindings: Mapping[str, Binding], folder: Path) -> Iterator[Mapping[Cell, Begun]]:
+    """The first cells of a new run, begun: their workers lower while the inputs are made. None of a run taken up again.
 
-    Its log moves to the run, which does not exist yet.
+    Their logs move to the run, which does not exist yet.
     """
-    # A pinned version is first installed, which is not to be done for a request that may yet be refused.
-    if (folder / "run.json").exists() or Environment.parse(cell.environment).version is not None:
-        yield None
-        return
-    log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}.log"
-    try:
-        begun = begin(cell, model, cache_dir(), log)
-    except OSError:
-        # Whoever writes the inputs there says what is wrong with the cache.
-        yield None
-        return
-    with begun:
-        try:
-            yield begun
-        finally:
-            log.unlink(missing_ok=True)
+    begun: dict[Cell, Begun] = {}
+    with ExitStack() as ends:
+        for number, cell in enumerate(() if (folder / "run.json").exists() else cells):
+            # A pinned version is first installed, which is not to be done for a request that may yet be refused.
+            if Environment.parse(cell.environment).version is not None:
+                continue
+            log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}-{number}.log"
+            # Whoever writes the inputs to the cache says what is wrong with it.
+            with suppress(OSError):
+                begun[cell] = ends.enter_context(begin(cell, bindings[cell.role].model, cache_dir(), log))
+                ends.callback(log.unlink, missing_ok=True)
+        yield begun
 
 
 def _execute(
@@ -177,19 +174,16 @@ def _execute(
     criteria: Criteria,
     timeouts: Mapping[Stage, float],
     listener: Listener,
-    first: Begun | None,
+    ahead: Mapping[Cell, Begun],
 ) -> Result:
-    cache = cache_dir()
+    unfinished = (Status.NOT_RUN, Status.UNAVAILABLE)
+    pending = [cell for cell in run.cells if run.record(cell).outcome.status in unfinished]
     try:
-        for cell in run.cells:
-            if run.record(cell).outcome.status in (Status.NOT_RUN, Status.UNAVAILABLE):
-                notify = partial(_notify, listener, str(cell), work[cell.role].samples)
-                begun = first if cell == run.cells[0] else None
-                record = run_cell(run, cell, work[cell.role], timeouts, cache, notify, begun)
-                notify(record.outcome.status, work[cell.role].samples)
+        for start in range(0, len(pending), AT_ONCE):
+            _run_cells(run, pending[start : start + AT_ONCE], work, timeouts, listener, ahead)
         result = evaluate(run, criteria)
-        write_table(run.folder / "outcomes.parquet", cell_table(result))
-        write_table(run.folder / "samples.parquet", sample_table(run, result.records, criteria.tasks))
+        write_table(run.folder / "outcomes.parquet", [cell_table(result)])
+        write_table(run.folder / "samples.parquet", sample_tables(run, result.records, criteria.tasks))
         return replace(result, run=run.with_status(RunStatus.COMPLETE))
     except KeyboardInterrupt:
         run.with_status(RunStatus.INTERRUPTED)
@@ -198,6 +192,27 @@ def _execute(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UsageError(f"cannot write to {run.folder}: {error.strerror}; free some space, and repeat") from error
+
+
+def _run_cells(
+    run: Run,
+    cells: Sequence[Cell],
+    work: Mapping[str, Work],
+    timeouts: Mapping[Stage, float],
+    listener: Listener,
+    ahead: Mapping[Cell, Begun],
+) -> None:
+    """Lower the cells side by side, then run one after the other: nothing else works while a cell is run."""
+    notifiers = {cell: partial(_notify, listener, str(cell), work[cell.role].samples) for cell in cells}
+    with ExitStack() as ends:
+        begun = {
+            cell: ahead.get(cell) or ends.enter_context(begin(cell, work[cell.role].model, cache_dir(), run.log(cell)))
+            for cell in cells
+        }
+        ready = {cell: wait_ready(begun[cell], timeouts, notifiers[cell]) for cell in cells}
+        for cell in cells:
+            record = run_cell(run, cell, work[cell.role], timeouts, notifiers[cell], begun[cell], ready[cell])
+            notifiers[cell](record.outcome.status, work[cell.role].samples)
 
 
 def _notify(listener: Listener, what: str, total: int, doing: str, done: int) -> None:

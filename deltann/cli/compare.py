@@ -54,6 +54,7 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
     import deltann
     from deltann.errors import UsageError
     from deltann.report.progress import progress
+    from deltann.runner.spare import spare_workers
 
     if json_file is not None and str(json_file) != "-" and not json_file.absolute().parent.is_dir():
         raise UsageError(f"cannot write {json_file}: {json_file.parent} is no folder; choose another --json")
@@ -71,7 +72,7 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
         for needed in ("model", "backends"):
             if needed not in given:
                 raise UsageError(f"--{needed} is missing: deltann compare --model FILE.onnx --backends torch,ort")
-        with progress() as listener:
+        with spare_workers(), progress() as listener:
             result = deltann.compare(
                 given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
             )

@@ -13,8 +13,9 @@ from deltann.environment import Environment
 from deltann.errors import Unavailable
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
-from deltann.runner.local import WorkerProcess
+from deltann.runner.local import Reply, WorkerProcess
 from deltann.runner.pinned import interpreter
+from deltann.runner.spare import take
 from deltann.store import Cell, CellRecord, Run
 
 Notify = Callable[[str, int], None]
@@ -50,7 +51,7 @@ class Begun:
 
 
 def begin(cell: Cell, model: Model, cache: Path, log: Path) -> Begun:
-    """Start the cell's worker on lowering and loading `model`, and return at once."""
+    """Put a worker, whose log is `log` or a spare's own, on lowering and loading `model`, and return at once."""
     environment = Environment.parse(cell.environment)
     found = registry.availability(environment.backend)
     if found.state == "broken":
@@ -61,40 +62,48 @@ def begin(cell: Cell, model: Model, cache: Path, log: Path) -> Begun:
         python = interpreter(environment, cache)
     except Unavailable as error:
         return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
-    worker = WorkerProcess(log, python.command, python.variables)
+    spare = None if environment.version else take()
+    worker = spare or WorkerProcess(log, python.command, python.variables)
     worker.send({"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)})
-    return Begun(worker, log)
+    return Begun(worker, worker.log)
+
+
+def wait_ready(begun: Begun, timeouts: Mapping[Stage, float], notify: Notify) -> Reply:
+    """Wait until the cell's worker has lowered and loaded; the outcome is OK, or how the cell ended."""
+    if begun.worker is None:
+        return Reply(begun.outcome or Outcome(Status.NOT_RUN))
+    return begun.worker.wait(timeouts, lambda stage: notify(stage, 0))
 
 
 def run_cell(
-    run: Run,
-    cell: Cell,
-    work: Work,
-    timeouts: Mapping[Stage, float],
-    cache: Path,
-    notify: Notify,
-    begun: Begun | None = None,
+    run: Run, cell: Cell, work: Work, timeouts: Mapping[Stage, float], notify: Notify, begun: Begun, ready: Reply
 ) -> CellRecord:
-    """Execute one cell in a worker of its own; whatever happens to it is an outcome, stored at once.
+    """Feed a cell that is ready, and end its worker; whatever happens to it is an outcome, stored at once.
 
     Raises:
         UsageError: the disk is full.
     """
-    with begun or begin(cell, work.model, cache, run.log(cell)) as started:
-        record = CellRecord(cell, *_outcome(run, cell, work, timeouts, notify, started))
-    if started.log != run.log(cell) and started.log.is_file():
+    with begun:
+        record = CellRecord(cell, *_outcome(run, cell, work, timeouts, notify, begun, ready))
+    if begun.log != run.log(cell) and begun.log.is_file():
         run.log(cell).parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(started.log, run.log(cell))
+        shutil.move(begun.log, run.log(cell))
     run.save_record(record)
     return record
 
 
 def _outcome(
-    run: Run, cell: Cell, work: Work, timeouts: Mapping[Stage, float], notify: Notify, started: Begun
+    run: Run,
+    cell: Cell,
+    work: Work,
+    timeouts: Mapping[Stage, float],
+    notify: Notify,
+    begun: Begun,
+    ready: Reply,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """How the cell ended, and its facts."""
-    if started.worker is None:
-        return started.outcome or Outcome(Status.NOT_RUN), {}
+    if begun.worker is None or ready.outcome.status is not Status.OK:
+        return ready.outcome, {}
     execute = {
         "op": "run",
         "inputs": {name: str(path) for name, path in work.arrays.items()},
@@ -103,12 +112,6 @@ def _outcome(
         "rows": work.rows,
         "batched": work.batched,
     }
-
-    def on_stage(stage: Stage) -> None:
-        notify(stage, 0)
-
-    prepared = started.worker.wait(timeouts, on_stage)
-    if prepared.outcome.status is not Status.OK:
-        return prepared.outcome, {}
-    ran = started.worker.request(execute, timeouts, on_stage, lambda done: notify(Stage.RUN, done))
-    return ran.outcome, {**prepared.facts, **ran.facts}
+    notify(Stage.RUN, 0)
+    ran = begun.worker.request(execute, timeouts, on_samples=lambda done: notify(Stage.RUN, done))
+    return ran.outcome, {**ready.facts, **ran.facts}

@@ -31,10 +31,10 @@ class Reply:
 
 
 class WorkerProcess:
-    """One worker. Used as a context manager: on leaving, the process and all its children are gone."""
+    """One worker, what it prints in `log`. As a context manager: on leaving, it and all its children are gone."""
 
     def __init__(self, log: Path, command: list[str] | None = None, extra: Mapping[str, str] | None = None) -> None:
-        self._log = log
+        self.log = log
         self._stage = Stage.CONVERT
         self._oom_kills = _oom_kills()
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ class WorkerProcess:
         return Outcome(Status.FAILED, self._stage, symptom, reason, self._log_tail())
 
     def _log_tail(self) -> str:
-        data = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
+        data = self.log.read_bytes()[-_LOG_TAIL_BYTES:]
         return f"\n--- end of the worker's log ---\n{data.decode(errors='replace')}" if data else ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deltann.comparison.rows import Array, row_blocks
+from deltann.comparison.rows import PIECE, Array, row_blocks
 from deltann.errors import UsageError
 
 NO_PREDICTION = -1
@@ -44,7 +44,7 @@ def predictions(scores: Array) -> Predictions:
     rows, classes = scores.shape
     label = np.empty(rows, np.int64)
     score, margin = np.empty(rows), np.empty(rows)
-    for block in row_blocks(rows, classes):
+    for block in row_blocks(rows, classes, PIECE):
         part = np.asarray(scores[block])
         best = part.argmax(axis=1)  # which is the first NaN of a row that holds one
         top = np.take_along_axis(part, best[:, None], axis=1)[:, 0].astype(np.float64)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 import deltann
-from deltann.frames import cell_table, sample_table
+from deltann.frames import cell_table, sample_tables
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.store import write_table
 from deltann.testing.stored import write_run
 
 RNG = np.random.default_rng(12)
@@ -72,7 +74,7 @@ def test_samples_have_a_row_for_each_cell_and_output_of_scores(result):
 
 
 def test_names_that_are_no_text_can_be_stored_all_the_same(result, tmp_path):
-    parquet.write_table(sample_table(result.run, result.records), tmp_path / "samples.parquet")
+    write_table(tmp_path / "samples.parquet", sample_tables(result.run, result.records))
     stored = parquet.read_table(tmp_path / "samples.parquet").to_pandas()
     assert stored["sample"][0] == r"photo 0 \udcff.jpg"
 
@@ -88,3 +90,11 @@ def test_the_table_of_cells_keeps_its_types_where_nothing_is_known(tmp_path):
 def test_no_cell_with_scores_gives_an_empty_table(tmp_path):
     run = write_run(tmp_path / "run", {"ort": CRASH, "torch": CRASH})
     assert deltann.load(run).samples.empty
+
+
+def test_many_samples_come_in_pieces_that_make_one_table(result, monkeypatch):
+    monkeypatch.setattr("deltann.frames._PIECE_ROWS", 4)
+    pieces = list(sample_tables(result.run, result.records))
+    assert [len(piece) for piece in pieces] == [0, 4, 4, 1, 4, 4, 1]
+    monkeypatch.undo()
+    assert pa.concat_tables(pieces).to_pandas().equals(result.samples)

@@ -65,7 +65,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_json(tmp_path / "x.json", {"new": list(range(1000))})
     with pytest.raises(KeyboardInterrupt):
-        write_table(tmp_path / "x.parquet", pa.table({"a": [1]}))
+        write_table(tmp_path / "x.parquet", [pa.table({"a": [1]})])
     assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
     assert not (tmp_path / "x.parquet").exists()
 
@@ -78,7 +78,7 @@ def test_numbers_that_json_lacks_are_not_written(tmp_path):
 
 def test_tables_are_found_as_they_were_written(tmp_path):
     table = pa.table({"a": [1, 2]})
-    write_table(tmp_path / "x.parquet", table)
+    write_table(tmp_path / "x.parquet", [table[:1], table[1:]])
     assert parquet.read_table(tmp_path / "x.parquet") == table
 
 

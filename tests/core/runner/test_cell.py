@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deltann.outcome import Stage, Status, Symptom
-from deltann.runner.cell import Work, run_cell
+from deltann.runner.cell import Work, begin, run_cell, wait_ready
 from deltann.runner.deadlines import parse_deadlines
 from deltann.store import Cell, CellRecord, Run, create_run, open_run
 from deltann.testing.faulty import ENTRY
@@ -72,7 +72,14 @@ def _execute(spec: str, run: Run, job: Job, tmp_path: Path) -> CellRecord:
     told: list[tuple[str, int]] = []
     cell = Cell(spec)
     assert run.record(cell).outcome.status is Status.NOT_RUN
-    record = run_cell(run, cell, work, parse_deadlines(["120"]), tmp_path / "cache", lambda *t: told.append(t))
+    timeouts = parse_deadlines(["120"])
+
+    def notify(stage: str, done: int) -> None:
+        told.append((stage, done))
+
+    with begin(cell, job.model, tmp_path / "cache", tmp_path / "ahead.log") as begun:
+        ready = wait_ready(begun, timeouts, notify)
+        record = run_cell(run, cell, work, timeouts, notify, begun, ready)
     stored = open_run(run.folder).record(cell)
     assert (stored.outcome, dict(stored.facts)) == (record.outcome, dict(record.facts))
     assert bool(told) == (spec not in ("missing", "broken"))
