@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,24 @@ class Executable(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """An executable that knows what its engine really does, asked for or not; `Executable`s may be one."""
+
+    def actual(self) -> Mapping[str, str]:
+        """What is true of this execution, asked after the first run: the keys of `ACTUAL`, as far as known."""
+        ...
+
+
+ACTUAL = {
+    "precision": "the type most of the arithmetic is done in: float32, bfloat16, int8, …",
+    "threads": "how many threads compute",
+    "device": "where: the processor or accelerator as the engine names it",
+    "ignored": "options asked for that the engine did not follow, and why",
+    "note": "anything else that the engine did without being asked",
+}
+
+
 class Backend(Protocol):
     """An adapter. Raise freely: `Unsupported` and `Unavailable` by name, all else is recorded as a finding."""
 
@@ -110,6 +128,19 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Calibrated(Protocol):
+    """A backend some of whose environments are quantised after samples of the run's own inputs."""
+
+    def calibration_samples(self, env: Environment) -> int:
+        """On how many of the first samples `env` is calibrated; 0 where it needs none."""
+        ...
+
+    def lower_calibrated(self, model: Model, env: Environment, workdir: Path, batches: Sequence[Tensors]) -> Artifact:
+        """`lower`, with the samples: whole batches as `Executable.run` takes them, read from disk when asked for."""
+        ...
+
+
 def settings(backend: Backend, env: Environment) -> dict[str, Value | None]:
     """Every option's value in this environment: defaults, then variants, then the spec's own options.
 
@@ -139,6 +170,11 @@ def settings(backend: Backend, env: Environment) -> dict[str, Value | None]:
             f"'{spec}': {backend.name} has no device '{env.device}'; its devices: {', '.join(backend.devices())}"
         )
     return {k: None if v is None else backend.options[k].read(spec, k, v) for k, v in values.items()}
+
+
+def calibration_samples(backend: Backend, env: Environment) -> int:
+    """On how many samples `env` is calibrated; 0 for environments and backends that need none."""
+    return backend.calibration_samples(env) if isinstance(backend, Calibrated) else 0
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from deltann import registry
 from deltann.cache import cache_dir
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.runner.local import WorkerProcess
+from deltann.runner.memory import machine_memory
 from deltann.runner.outputs import read_outputs
 from deltann.store import host
 from deltann.testing.models import MODELS
@@ -38,17 +38,13 @@ def examine() -> Iterator[Check]:
     """Every check, in the order of what depends on what."""
     machine = host()
     yield Check("python", sys.version_info >= (3, 11), str(machine["python"]), "install Python 3.11 or newer")
-    yield Check("host", True, f"{machine['cpu']}, {machine['cores']} cores, {_memory_gb():.1f} GB memory")
+    yield Check("host", True, f"{machine['cpu']}, {machine['cores']} cores, {machine_memory() / 1e9:.1f} GB memory")
     yield _cache()
     compiler = next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), None)
     yield Check("C++ compiler", compiler is not None, compiler or "none",
                 "torch-compile and tvm need one: install g++ (Debian: apt install g++)")  # fmt: skip
     for name in registry.names():
         yield _backend(name)
-
-
-def _memory_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def _cache() -> Check:

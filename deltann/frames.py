@@ -26,7 +26,10 @@ _PIECE_ROWS = 512
 
 
 def cell_rows(result: Result) -> list[dict[str, Any]]:
-    """A row a cell; times in seconds, `median_ms` a sample and no verdict, accuracies by output name."""
+    """A row a cell; times in seconds, `median_ms` a sample and no verdict, accuracies by output name.
+
+    `actual`: what the engine told of what it really did (`deltann.backend.ACTUAL`).
+    """
     rows = []
     for record in result.records:
         outcome, facts = record.outcome, record.facts
@@ -44,6 +47,7 @@ def cell_rows(result: Result) -> list[dict[str, Any]]:
             "lower_s": facts.get("lower_s"),
             "load_s": facts.get("load_s"),
             "median_ms": result.median_ms(record.cell),
+            "actual": dict(facts.get("actual") or {}),
             "accuracy": {name: hit.rate for name, hit in result.accuracies.get(str(record.cell), {}).items()},
         })  # fmt: skip
     return rows
@@ -115,14 +119,19 @@ def flip_rows(result: Result, pair: Pair) -> list[dict[str, Any]]:
 
 
 def cell_table(result: Result) -> pa.Table:
-    """`outcomes.parquet`: `cell_rows`, the accuracies as a list of outputs and rates."""
+    """`outcomes.parquet`: `cell_rows`, the accuracies and what engines really did as lists."""
     import pyarrow as pa
 
     rows = [
-        {**row, "accuracy": [{"output": output, "rate": rate} for output, rate in row["accuracy"].items()]}
+        {
+            **row,
+            "actual": [{"what": what, "value": value} for what, value in row["actual"].items()],
+            "accuracy": [{"output": output, "rate": rate} for output, rate in row["accuracy"].items()],
+        }
         for row in cell_rows(result)
     ]
     kinds = {"median_ms": pa.float64(), "lower_s": pa.float64(), "load_s": pa.float64(), "artifact_cached": pa.bool_(),
+             "actual": pa.list_(pa.struct({"what": pa.string(), "value": pa.string()})),
              "accuracy": pa.list_(pa.struct({"output": pa.string(), "rate": pa.float64()}))}  # fmt: skip
     return _table(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]]))
 

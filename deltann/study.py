@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +23,13 @@ from deltann.errors import UsageError
 from deltann.frames import cell_table, sample_tables
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
-from deltann.outcome import Stage, Status
 from deltann.preprocess import Pipeline, load_pipeline
-from deltann.report.progress import Listener
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
-from deltann.runner.cell import Begun, Work, begin, run_cell, wait_ready
+from deltann.runner.cell import Begun, Work, samples_needed
+from deltann.runner.cells import Limits, Listener, ahead, run_cells
 from deltann.runner.deadlines import parse_deadlines
-from deltann.runner.spare import AT_ONCE
+from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
+from deltann.runner.memory import parse_memory
 from deltann.store import Cell, Run, RunStatus, write_table
 
 DEFAULT_INPUTS = "random:64"
@@ -67,6 +63,7 @@ def compare(
     max_disagreement: float | str | None = None,
     task: str | Sequence[str] = (),
     timeout: float | str | Sequence[str] = (),
+    memory_limit: str = DEFAULT_MEMORY,
     out: str | Path | None = None,
     listener: Listener = lambda _what, _doing, _done, _total: None,
 ) -> Result:
@@ -90,6 +87,7 @@ def compare(
         max_disagreement: the share of samples whose top-1 may differ, such as `0.005` or `"0.5%"`.
         task: `"tensor"` or `"classification"` for all outputs or, as `"boxes=tensor"`, for one; inferred where absent.
         timeout: seconds for each stage, or `["COMPILE=1200"]` for one; RUN's is between two signs of progress.
+        memory_limit: what one environment may take: a share of this machine's memory such as `"80%"`, or `"4GiB"`.
         out: the run's folder; an unfinished run there that asked for the same goes on.
         listener: called with (what, doing, done, total) as the work goes on.
 
@@ -99,7 +97,8 @@ def compare(
     """
     environments = parse_all(backends)
     criteria = Criteria.of(reference, rtol, atol, max_disagreement, task)
-    timeouts = parse_deadlines((str(timeout),) if isinstance(timeout, (int, float, str)) else timeout)
+    texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
+    limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
     models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
     cells = tuple(Cell(str(environment), role) for environment in environments for role in models)
     if len(cells) < 2:
@@ -114,13 +113,20 @@ def compare(
     source = parse_source(inputs)
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
     bindings = _bind(models, shape, batch_size)
-    with _ahead(cells[:AT_ONCE], bindings, folder) as ahead:
+    first = () if (folder / "run.json").exists() else cells
+    with ahead(first, {role: binding.model for role, binding in bindings.items()}, limits) as begun:
         made = {
             role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
             for role, binding in bindings.items()
         }
         if isinstance(source, RandomSource):
             _refuse_unlike(made)
+        for cell in cells:
+            if (needed := samples_needed(cell)) > (there := len(made[cell.role].names)):
+                raise UsageError(
+                    f"{cell} is calibrated on {needed} samples, and the inputs have {there}: give more, or write "
+                    f"{cell.environment.partition('[')[0]}[samples={there}]"
+                )
         truth = None if labels is None else load_labels(Path(labels), made["model"].names).tolist()
         if truth is not None:
             check_labels(models["model"], truth, label_offset)
@@ -145,42 +151,19 @@ def compare(
         }
         with store.locked(folder):
             run = store.create_run(folder, document)
-            return _execute(run, work, criteria, timeouts, listener, ahead)
-
-
-@contextmanager
-def _ahead(cells: Sequence[Cell], bindings: Mapping[str, Binding], folder: Path) -> Iterator[Mapping[Cell, Begun]]:
-    """The first cells of a new run, begun: their workers lower while the inputs are made. None of a run taken up again.
-
-    Their logs move to the run, which does not exist yet.
-    """
-    begun: dict[Cell, Begun] = {}
-    with ExitStack() as ends:
-        for number, cell in enumerate(() if (folder / "run.json").exists() else cells):
-            # A pinned version is first installed, which is not to be done for a request that may yet be refused.
-            if Environment.parse(cell.environment).version is not None:
-                continue
-            log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}-{number}.log"
-            # Whoever writes the inputs to the cache says what is wrong with it.
-            with suppress(OSError):
-                begun[cell] = ends.enter_context(begin(cell, bindings[cell.role].model, cache_dir(), log))
-                ends.callback(log.unlink, missing_ok=True)
-        yield begun
+            return _execute(run, work, criteria, limits, listener, begun)
 
 
 def _execute(
     run: Run,
     work: Mapping[str, Work],
     criteria: Criteria,
-    timeouts: Mapping[Stage, float],
+    limits: Limits,
     listener: Listener,
-    ahead: Mapping[Cell, Begun],
+    begun: Mapping[Cell, Begun],
 ) -> Result:
-    unfinished = (Status.NOT_RUN, Status.UNAVAILABLE)
-    pending = [cell for cell in run.cells if run.record(cell).outcome.status in unfinished]
     try:
-        for start in range(0, len(pending), AT_ONCE):
-            _run_cells(run, pending[start : start + AT_ONCE], work, timeouts, listener, ahead)
+        run_cells(run, work, limits, listener, begun)
         result = evaluate(run, criteria)
         write_table(run.folder / "outcomes.parquet", [cell_table(result)])
         write_table(run.folder / "samples.parquet", sample_tables(run, result.records, criteria.tasks))
@@ -192,31 +175,6 @@ def _execute(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UsageError(f"cannot write to {run.folder}: {error.strerror}; free some space, and repeat") from error
-
-
-def _run_cells(
-    run: Run,
-    cells: Sequence[Cell],
-    work: Mapping[str, Work],
-    timeouts: Mapping[Stage, float],
-    listener: Listener,
-    ahead: Mapping[Cell, Begun],
-) -> None:
-    """Lower the cells side by side, then run one after the other: nothing else works while a cell is run."""
-    notifiers = {cell: partial(_notify, listener, str(cell), work[cell.role].samples) for cell in cells}
-    with ExitStack() as ends:
-        begun = {
-            cell: ahead.get(cell) or ends.enter_context(begin(cell, work[cell.role].model, cache_dir(), run.log(cell)))
-            for cell in cells
-        }
-        ready = {cell: wait_ready(begun[cell], timeouts, notifiers[cell]) for cell in cells}
-        for cell in cells:
-            record = run_cell(run, cell, work[cell.role], timeouts, notifiers[cell], begun[cell], ready[cell])
-            notifiers[cell](record.outcome.status, work[cell.role].samples)
-
-
-def _notify(listener: Listener, what: str, total: int, doing: str, done: int) -> None:
-    listener(what, doing, done, total)
 
 
 def _check(environment: Environment) -> None:

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 @click.option("--timeout", multiple=True, metavar="[STAGE=]SECONDS",
               help="Deadline of each stage (CONVERT, COMPILE, LOAD; RUN: between signs of progress), or of one. "
               "[default: 600]")  # fmt: skip
+@click.option("--memory-limit", metavar="SHARE|SIZE",
+              help="What one environment may take: 80%, 4GiB. [default: 80%]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/DATE-MODEL]")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."

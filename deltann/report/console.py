@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
@@ -197,6 +197,8 @@ def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:
             reason, stage = record.outcome.reason, record.outcome.stage
             tail = f" while {stage}" if record.outcome.symptom and stage and stage not in reason else ""
             lines.append(f"{letters[str(record.cell)]} {record.cell}: {reason}{tail}")
+        elif told := _unasked(record.facts.get("actual") or {}):
+            lines.append(printable(f"{letters[str(record.cell)]} {record.cell}: {told}"))
     for group in result.identical:
         names = ", ".join(letters[str(cell)] for cell in group)
         two = len({cell.role for cell in group}) > 1
@@ -208,6 +210,17 @@ def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     lines += [*skipped[:MOST_REASONS], *([f"… and {cut} more were skipped; --json has all"] if cut > 0 else [])]
     lines += inputs["notes"]
     return ["", *lines] if lines else []
+
+
+def _unasked(actual: Mapping[str, str]) -> str:
+    """What the engine did that most would not expect: another arithmetic than float32, options not followed."""
+    precision = actual.get("precision", "float32")
+    parts = [
+        "" if precision.startswith("float32") else f"computed in {precision}",
+        f"ignored {actual['ignored']}" if actual.get("ignored") else "",
+        actual.get("note", ""),
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:

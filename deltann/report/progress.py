@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-Listener = Callable[[str, str, int, int | None], None]
-"""Called with (what, doing, done, total): `("ort-O1", "RUN", 12, 64)`; a total of None is not known."""
+if TYPE_CHECKING:
+    from deltann.runner.cells import Listener
 
 
 @contextmanager

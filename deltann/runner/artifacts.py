@@ -9,20 +9,31 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 import deltann.lowering
 from deltann.artifact import Artifact
-from deltann.backend import Backend, settings
+from deltann.backend import Backend, Calibrated, Tensors, calibration_samples, settings
 from deltann.environment import Environment
 from deltann.model import Model, sha256_of
 
 _ABANDONED_S = 7 * 24 * 3600.0
 
 
-def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path) -> tuple[Artifact, bool]:
-    """The artifact, and whether it was in the cache. A failed or killed lowering leaves nothing that looks finished."""
-    folder = cache / "artifacts" / _key(backend, model, env)
+def lower_or_reuse(
+    backend: Backend, model: Model, env: Environment, cache: Path, calibration: Sequence[Tensors] | None = None
+) -> tuple[Artifact, bool]:
+    """The artifact, and whether it was in the cache. A failed or killed lowering leaves nothing that looks finished.
+
+    Raises:
+        ValueError: the environment is calibrated on samples and has none.
+    """
+    if calibration_samples(backend, env) and calibration is None:
+        raise ValueError(f"'{env}' is calibrated on samples of the inputs, and got none")
+    folder = cache / "artifacts" / _key(backend, model, env, calibration)
     found = Artifact.read(folder)
     if found is not None:
         return found, True
@@ -32,7 +43,10 @@ def lower_or_reuse(backend: Backend, model: Model, env: Environment, cache: Path
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        artifact = backend.lower(model, env, work)
+        if calibration is not None and isinstance(backend, Calibrated):
+            artifact = backend.lower_calibrated(model, env, work, calibration)
+        else:
+            artifact = backend.lower(model, env, work)
         if sha256_of(model.path) != model.sha256:
             raise RuntimeError(f"{model.path} changed while it was lowered; start again")
         artifact.save()
@@ -59,7 +73,7 @@ def _replace(folder: Path, work: Path) -> None:
             raise
 
 
-def _key(backend: Backend, model: Model, env: Environment) -> str:
+def _key(backend: Backend, model: Model, env: Environment, calibration: Sequence[Tensors] | None) -> str:
     facts = {
         "model": model.sha256,
         "inputs": [str(spec) for spec in model.inputs],
@@ -68,9 +82,20 @@ def _key(backend: Backend, model: Model, env: Environment) -> str:
         "device": env.device or backend.devices()[0],
         "version": backend.version(),
         "adapter": _source_digest(backend),
+        "calibration": calibration and _digest(calibration),
         "host": _cpu(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _digest(batches: Sequence[Tensors]) -> str:
+    """Of the samples that quantisation looked at, which decide its scales."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        for name in sorted(batch):
+            digest.update(f"{name} {batch[name].dtype} {batch[name].shape} ".encode())
+            digest.update(np.ascontiguousarray(batch[name]).data)
+    return digest.hexdigest()
 
 
 def _source_digest(backend: Backend) -> str:

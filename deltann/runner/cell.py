@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deltann import registry
+from deltann.backend import calibration_samples
 from deltann.environment import Environment
 from deltann.errors import Unavailable
 from deltann.model import Model
@@ -32,6 +33,11 @@ class Work:
     rows: int
     batched: bool
 
+    def request(self, samples: int) -> dict[str, Any]:
+        """The first `samples` of them, as the worker's protocol names them."""
+        inputs = {name: str(path) for name, path in self.arrays.items()}
+        return {"inputs": inputs, "samples": samples, "rows": self.rows, "batched": self.batched}
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -50,7 +56,9 @@ class Begun:
             self.worker.kill()
 
 
-def begin(cell: Cell, model: Model, cache: Path, log: Path) -> Begun:
+def begin(
+    cell: Cell, model: Model, cache: Path, log: Path, memory_limit: int, calibration: Mapping[str, Any] | None = None
+) -> Begun:
     """Put a worker, whose log is `log` or a spare's own, on lowering and loading `model`, and return at once."""
     environment = Environment.parse(cell.environment)
     found = registry.availability(environment.backend)
@@ -64,8 +72,18 @@ def begin(cell: Cell, model: Model, cache: Path, log: Path) -> Begun:
         return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
     spare = None if environment.version else take()
     worker = spare or WorkerProcess(log, python.command, python.variables)
-    worker.send({"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)})
+    worker.limit_memory(memory_limit)
+    prepare = {"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)}
+    worker.send(prepare if calibration is None else {**prepare, "calibration": calibration})
     return Begun(worker, worker.log)
+
+
+def samples_needed(cell: Cell) -> int:
+    """On how many of the first samples the cell's lowering is calibrated."""
+    environment = Environment.parse(cell.environment)
+    if registry.availability(environment.backend).state == "broken":
+        return 0
+    return calibration_samples(registry.get(environment.backend), environment)
 
 
 def wait_ready(begun: Begun, timeouts: Mapping[Stage, float], notify: Notify) -> Reply:
@@ -104,14 +122,7 @@ def _outcome(
     """How the cell ended, and its facts."""
     if begun.worker is None or ready.outcome.status is not Status.OK:
         return ready.outcome, {}
-    execute = {
-        "op": "run",
-        "inputs": {name: str(path) for name, path in work.arrays.items()},
-        "out": str(run.outputs_folder(cell).absolute()),
-        "samples": work.samples,
-        "rows": work.rows,
-        "batched": work.batched,
-    }
+    execute = {"op": "run", "out": str(run.outputs_folder(cell).absolute()), **work.request(work.samples)}
     notify(Stage.RUN, 0)
     ran = begun.worker.request(execute, timeouts, on_samples=lambda done: notify(Stage.RUN, done))
     return ran.outcome, {**ready.facts, **ran.facts}

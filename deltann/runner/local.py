@@ -17,8 +17,10 @@ from typing import Any
 
 from deltann.errors import UsageError
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.runner.memory import memory_of
 
 _POLL_S = 0.2
+_MEMORY_EVERY_S = 0.2
 _LOG_TAIL_BYTES = 20_000
 
 
@@ -50,6 +52,7 @@ class WorkerProcess:
             )
         self._buffer = b""
         self._killed = False
+        self._memory_limit: int | None = None
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -69,6 +72,10 @@ class WorkerProcess:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+
+    def limit_memory(self, limit: int) -> None:
+        """Kill the worker where it and its children hold more than `limit` bytes of their own."""
+        self._memory_limit = limit
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a request; `wait` has its end."""
@@ -105,9 +112,13 @@ class WorkerProcess:
         """
         if self._process.stdout is None or self._process.stdout.closed:
             return Reply(self._died())
-        since = time.monotonic()
+        since = looked = time.monotonic()
         while True:
             line = self._line()
+            if time.monotonic() - looked > _MEMORY_EVERY_S:
+                looked = time.monotonic()
+                if outcome := self._too_much_memory():
+                    return Reply(outcome)
             if line is None:
                 if self._process.poll() is not None and not self._pending():
                     return Reply(self._died())
@@ -130,6 +141,14 @@ class WorkerProcess:
                 return Reply(Outcome(Status.OK, self._stage), answer)
             else:
                 return Reply(self._raised(**answer))
+
+    def _too_much_memory(self) -> Outcome | None:
+        if self._memory_limit is None or (held := memory_of(self._process.pid)) <= self._memory_limit:
+            return None
+        self.kill()
+        took, limit = held >> 20, self._memory_limit >> 20
+        reason = f"it took {took} MiB while {self._stage}, more than --memory-limit allows ({limit} MiB)"
+        return self._failed(Symptom.OUT_OF_MEMORY, reason)
 
     def _line(self) -> bytes | None:
         """The next line the worker wrote; None if none comes within a moment."""

@@ -1,7 +1,8 @@
 """The worker process: one environment, told over stdin what to do, answering over stdout in JSON lines.
 
 Requests, one JSON object a line:
-    {"op": "prepare", "environment", "model", "cache"}   lower (or find the artifact in the cache) and load
+    {"op": "prepare", "environment", "model", "cache", "calibration": {"inputs", "samples", "rows", "batched"}}
+                                                         lower (or find the artifact in the cache) and load
     {"op": "run", "inputs": {name: file}, "out", "samples", "rows", "batched"}
 Answers: {"event": "stage", "stage"}, {"event": "samples", "done"} and, last, one of
     {"event": "done", …}, {"event": "raised", "kind", "reason", "detail"}.
@@ -26,15 +27,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
-import numpy as np
-
 from deltann import registry
-from deltann.backend import Executable, enter, listen, settings
+from deltann.backend import Executable, Telling, enter, listen, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.model import Model
 from deltann.outcome import Stage
 from deltann.runner.artifacts import lower_or_reuse
+from deltann.runner.batches import Batches
 from deltann.runner.outputs import OutputWriter
 
 _PROGRESS_EVERY_S = 0.1
@@ -63,7 +63,8 @@ class Worker:
             raise Unsupported(reason)
         values = settings(backend, environment)
         started = time.perf_counter()
-        artifact, cached = lower_or_reuse(backend, model, environment, Path(request["cache"]))
+        calibration = _batches(request["calibration"]) if "calibration" in request else None
+        artifact, cached = lower_or_reuse(backend, model, environment, Path(request["cache"]), calibration)
         lowered = time.perf_counter()
         enter(Stage.LOAD)
         self._executable = self._loaded.enter_context(backend.load(artifact, environment))
@@ -82,28 +83,24 @@ class Worker:
             raise RuntimeError("'run' was asked for before 'prepare'")
         enter(Stage.RUN)
         samples, rows, batched = request["samples"], request["rows"], request["batched"]
-        arrays = {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in request["inputs"].items()}
+        batches = _batches(request)
         writer = OutputWriter(Path(request["out"]), samples, rows, batched)
         told = time.monotonic()
-        for run in range(writer.next_run, -(-samples // rows)):
-            feeds = {name: _rows(array, run, rows, batched) for name, array in arrays.items()}
+        for run in range(writer.next_run, len(batches)):
+            feeds = batches[run]
             started = time.perf_counter()
             outputs = self._executable.run(feeds)
             writer.write(run, outputs, time.perf_counter() - started)
             if time.monotonic() - told > _PROGRESS_EVERY_S:
                 told = time.monotonic()
                 self.answer("samples", done=min((run + 1) * rows, samples))
-        return {"samples": samples}
+        actual = dict(self._executable.actual()) if isinstance(self._executable, Telling) else {}
+        return {"samples": samples, "actual": actual}
 
 
-def _rows(array: np.ndarray[Any, Any], run: int, rows: int, batched: bool) -> np.ndarray[Any, Any]:
-    """The input of run number `run`; a last, short batch repeats its last row, so that all runs have one shape."""
-    if not batched:
-        return np.asarray(array[run])
-    batch = np.asarray(array[run * rows : (run + 1) * rows])
-    if len(batch) < rows:
-        batch = np.concatenate([batch, np.repeat(batch[-1:], rows - len(batch), axis=0)])
-    return batch
+def _batches(request: dict[str, Any]) -> Batches:
+    files = {name: Path(file) for name, file in request["inputs"].items()}
+    return Batches(files, request["samples"], request["rows"], request["batched"])
 
 
 def _raised(error: BaseException) -> dict[str, str]:

@@ -27,7 +27,8 @@ def result(tmp_path):
     cells = {"ort": {"y": SCORES, "n": COUNTS}, "torch": {"y": flipped, "n": COUNTS}, "tvm": CRASH}
     labels = [None, *SCORES.argmax(axis=1).tolist()[1:]]
     names = [f"photo {number} \udcff.jpg" for number in range(9)]
-    facts = {"ort": {"artifact": "12", "lower_s": 0.5, "load_s": 0.25, "artifact_cached": True}}
+    actual = {"precision": "bfloat16"}
+    facts = {"ort": {"artifact": "12", "lower_s": 0.5, "load_s": 0.25, "artifact_cached": True, "actual": actual}}
     return deltann.load(write_run(tmp_path / "run", cells, labels=labels, names=names, facts=facts))
 
 
@@ -39,6 +40,7 @@ def test_cells_have_a_row_each(result):
     ]  # fmt: skip
     assert frame.loc["ort", ["artifact", "lower_s", "load_s", "artifact_cached"]].tolist() == ["12", 0.5, 0.25, True]
     assert frame.loc["ort", "accuracy"] == {"y": 1.0}
+    assert frame.loc["ort", "actual"] == {"precision": "bfloat16"}
     assert frame.loc["torch", "accuracy"] == {"y": 7 / 8}
     assert frame.loc["ort", "median_ms"] == pytest.approx(1.0)
     assert np.isnan(frame.loc["tvm", "median_ms"])

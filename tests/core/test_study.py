@@ -161,7 +161,7 @@ def test_ctrl_c_leaves_a_run_that_names_its_folder_and_goes_on(models, tmp_path)
     assert result.run.status is RunStatus.COMPLETE
 
 
-@pytest.mark.parametrize("function", ["run_cell", "write_table"])
+@pytest.mark.parametrize("function", ["run_cells", "write_table"])
 def test_a_disk_that_fills_up_is_a_usage_error_and_the_run_not_complete(models, tmp_path, monkeypatch, function):
     def full(*_):
         raise OSError(28, os.strerror(28))

@@ -244,3 +244,16 @@ def test_nothing_beside_the_reference_was_compared(show):
     cells = {"ort": CRASH, "torch": {"y": SCORES}, "tvm": {"y": SCORES}}
     text = show(cells, criteria=Criteria(reference="ort"))
     assert "INCONCLUSIVE: nothing could be compared with the reference; 1 of 3 cells" in text
+
+
+def test_what_an_engine_did_unasked_is_told(show):
+    told = {"precision": "bfloat16", "threads": "2", "ignored": "threads: \x1b[2Jnot followed"}
+    text = show({"ort": {"y": SCORES}, "openvino": {"y": SCORES}}, facts={"openvino": {"actual": told}})
+    assert "B openvino: computed in bfloat16; ignored threads:" in text
+    assert "not followed" in text
+    assert "\x1b[2J" not in text
+
+
+def test_what_all_expect_is_not_told(show):
+    facts = {"ort": {"actual": {"precision": "float32", "threads": "2", "device": "CPU"}}}
+    assert "A ort: " not in show({"ort": {"y": SCORES}, "torch": {"y": SCORES}}, facts=facts)

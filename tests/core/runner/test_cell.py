@@ -77,7 +77,7 @@ def _execute(spec: str, run: Run, job: Job, tmp_path: Path) -> CellRecord:
     def notify(stage: str, done: int) -> None:
         told.append((stage, done))
 
-    with begin(cell, job.model, tmp_path / "cache", tmp_path / "ahead.log") as begun:
+    with begin(cell, job.model, tmp_path / "cache", tmp_path / "ahead.log", 2**34) as begun:
         ready = wait_ready(begun, timeouts, notify)
         record = run_cell(run, cell, work, timeouts, notify, begun, ready)
     stored = open_run(run.folder).record(cell)

@@ -33,7 +33,7 @@ def test_stages_and_facts_are_told(job: Job, tmp_path: Path) -> None:
     assert stages == [Stage.CONVERT, Stage.COMPILE, Stage.LOAD, Stage.RUN]
     assert prepared.outcome.status is ran.outcome.status is Status.OK
     assert prepared.facts.keys() == {"version", "artifact", "artifact_cached", "at_load", "lower_s", "load_s"}
-    assert ran.facts == {"samples": 7}
+    assert ran.facts == {"samples": 7, "actual": {}}
 
 
 def test_modules_in_the_current_folder_are_not_imported(
