@@ -172,6 +172,19 @@ def settings(backend: Backend, env: Environment) -> dict[str, Value | None]:
     return {k: None if v is None else backend.options[k].read(spec, k, v) for k, v in values.items()}
 
 
+@runtime_checkable
+class Reads(Protocol):
+    """A backend that reads other files than ONNX."""
+
+    formats: ClassVar[Sequence[str]]
+    """The values of `Model.format` that it takes."""
+
+
+def formats(backend: Backend) -> Sequence[str]:
+    """The formats of models that `backend` reads."""
+    return backend.formats if isinstance(backend, Reads) else ("onnx",)
+
+
 def calibration_samples(backend: Backend, env: Environment) -> int:
     """On how many samples `env` is calibrated; 0 for environments and backends that need none."""
     return backend.calibration_samples(env) if isinstance(backend, Calibrated) else 0

@@ -1,4 +1,4 @@
-"""The model under test: an ONNX file, read with the distrust that a stranger's file deserves."""
+"""The model under test: an ONNX file (or see `deltann.tflite_model`), read with the distrust a stranger's deserves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
-from deltann.errors import UsageError, one_line
+from deltann.errors import Unsupported, UsageError, one_line
 
 Dim = int | str | None
 
@@ -61,7 +61,13 @@ class Model:
     format: str = "onnx"
 
     def proto(self) -> onnx.ModelProto:
-        """The model with its external data, read anew from disk."""
+        """The model with its external data, read anew from disk.
+
+        Raises:
+            Unsupported: it is no ONNX file.
+        """
+        if self.format != "onnx":
+            raise Unsupported(f"{self.name} is a .{self.format} file, not ONNX")
         return onnx.load(self.path, format="protobuf")
 
     def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> Model:
@@ -95,13 +101,17 @@ class Model:
 
 
 def load_model(path: str | Path) -> Model:
-    """Read and check an ONNX file.
+    """Read and check an ONNX file, or one whose name ends in `.tflite`.
 
     Raises:
         UsageError: no such file; not ONNX, or truncated; fails `onnx.checker`; external data missing or outside
             the model's folder; no inputs' or outputs' types that numpy knows.
     """
     path = Path(path)
+    if path.suffix.lower() == ".tflite":
+        from deltann.tflite_model import read
+
+        return read(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such file; give the path of an .onnx file")
     try:
@@ -138,6 +148,8 @@ def fits_one_file(proto: onnx.ModelProto) -> bool:
 
 def sha256_of(path: Path) -> str:
     """The digest that `load_model` gives the file as it is now, with its external data."""
+    if path.suffix.lower() == ".tflite":
+        return _digest([path])
     return _digest([path, *_external_files(path, onnx.load(path, format="protobuf", load_external_data=False))])
 
 

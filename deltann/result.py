@@ -264,10 +264,19 @@ def reference_cell(cells: Sequence[Cell], spec: str | None) -> Cell | None:
 
 
 def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Cell]]:
-    """(candidate, reference) of every pair; of two models, each environment's one against its other."""
+    """(candidate, reference) of every pair.
+
+    Of two models, each environment's one against its other; where the environment does not read the first model's
+    format, its one against every environment's other.
+    """
     if any(cell.role != "model" for cell in cells):
-        by_role = {(cell.role, cell.environment): cell for cell in cells}
-        return [(cell, by_role["model", env]) for (role, env), cell in by_role.items() if role != "model"]
+        first = {cell.environment: cell for cell in cells if cell.role == "model"}
+        others = [cell for cell in cells if cell.role != "model"]
+        return [
+            (cell, base)
+            for cell in others
+            for base in ([first[cell.environment]] if cell.environment in first else first.values())
+        ]
     pairs = [(second, first) for first, second in combinations(cells, 2)]
     return [(base, candidate) if candidate == reference else (candidate, base) for candidate, base in pairs]
 

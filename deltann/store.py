@@ -151,7 +151,7 @@ class Run:
         return self.folder / "cells" / cell.folder / "worker.log"
 
     def outputs(self, cell: Cell) -> dict[str, npt.NDArray[Any]]:
-        """The outputs of a cell that is OK, memory-mapped, by output name.
+        """The outputs of a cell that is OK, memory-mapped, by output name; of each only the classes that count.
 
         Raises:
             UsageError: they are missing or damaged.
@@ -165,9 +165,17 @@ class Run:
             for name, array in outputs.items():
                 if not array.ndim or len(array) not in (samples, runs):
                     raise ValueError(f"output '{name}' is {list(array.shape)}, of {samples} samples")
-            return outputs
+            return {name: self._kept(cell, name, array) for name, array in outputs.items()}
         except _DAMAGE as error:
             raise self._damaged_outputs(cell, error) from error
+
+    def _kept(self, cell: Cell, output: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        kept = self.document.get("classes", {}).get(cell.role, {}).get(output)
+        if kept is None:
+            return array
+        if array.ndim < 2:
+            raise ValueError(f"output '{output}' is {list(array.shape)}, and has no classes to leave out")
+        return array[:, slice(*kept)]
 
     def common_name(self, cell: Cell, output: str) -> str:
         """The name that tolerances and tasks know the output by: of two models, the second one's."""
@@ -225,11 +233,11 @@ def _damaged_parts(run: Run) -> list[str]:
     document, names, cells, models = run.document, run.sample_names, run.cells, run.models
     inputs, labels, renames = document["inputs"], document["labels"], document["map_outputs"]
     roles = {cell.role for cell in cells} | {"model"}
-    partners = {Cell(str(Environment.parse(cell.environment))) for cell in cells}
+    classes = document.get("classes", {})
     Criteria.from_json(document["criteria"])
     right = {
         "status": bool(run.status),
-        "cells": bool(cells) and partners <= set(cells) and len(set(cells)) == len(cells),
+        "cells": any(cell.role == "model" for cell in cells) and len(set(cells)) == len(cells) and _specs(cells),
         "models": set(models) == roles and all(isinstance(model.name, str) for model in models.values()),
         "rows": all(isinstance(document["rows"][role], int) and document["rows"][role] > 0 for role in roles),
         "inputs.names": bool(names) and _texts(names),
@@ -241,6 +249,7 @@ def _damaged_parts(run: Run) -> list[str]:
         "labels": labels is None or (len(labels["values"]) == len(names) and _numbers(labels["values"])),
         "labels.offset": labels is None or _numbers([labels["offset"]]),
         "map_outputs": _texts(renames) and _texts(renames.values()),
+        "classes": all(len(kept) == 2 and _numbers(kept) for outputs in classes.values() for kept in outputs.values()),
         "versions": isinstance(document["versions"], dict),
         "deltann": _texts([document["deltann"], document["created"]]),
     }
@@ -249,6 +258,10 @@ def _damaged_parts(run: Run) -> list[str]:
 
 def _texts(values: Iterable[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
+
+
+def _specs(cells: Iterable[Cell]) -> bool:
+    return all(Environment.parse(cell.environment) for cell in cells)
 
 
 def _numbers(values: Iterable[Any]) -> bool:
@@ -334,6 +347,7 @@ def _identity(document: Mapping[str, Any]) -> dict[str, Any]:
         "versions": document["versions"],
         "labels": document["labels"],
         "rows": document["rows"],
+        "classes": document.get("classes", {}),
     }
     return dict(json.loads(json.dumps(parts)))
 

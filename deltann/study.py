@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 import deltann.store as store
 from deltann import registry
+from deltann.backend import formats
 from deltann.binding import Binding, bind, parse_shapes
 from deltann.cache import cache_dir
 from deltann.criteria import Criteria
@@ -23,6 +24,7 @@ from deltann.errors import UsageError
 from deltann.frames import cell_table, sample_tables
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
+from deltann.output_map import parse_output_map
 from deltann.preprocess import Pipeline, load_pipeline
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
 from deltann.runner.cell import Begun, Work, samples_needed
@@ -100,12 +102,12 @@ def compare(
     texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
     limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
     models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
-    cells = tuple(Cell(str(environment), role) for environment in environments for role in models)
-    if len(cells) < 2:
-        raise UsageError("one environment alone has nothing to agree with: name a second backend, or --against a model")
     for environment in environments:
         _check(environment)
-    renames = _parse_map(map_outputs, models)
+    cells = tuple(_cells(environments, models))
+    if len(cells) < 2:
+        raise UsageError("one environment alone has nothing to agree with: name a second backend, or --against a model")
+    mapped = parse_output_map(map_outputs, models)
     check_criteria(criteria, cells, candidate_outputs(models))
     folder = Path(out) if out is not None else _new_folder(models["model"].name)
     store.check_writable(folder)
@@ -129,7 +131,7 @@ def compare(
                 )
         truth = None if labels is None else load_labels(Path(labels), made["model"].names).tolist()
         if truth is not None:
-            check_labels(models["model"], truth, label_offset)
+            check_labels(mapped.view("model", models["model"]), truth, label_offset)
         work = {
             role: Work(binding.model, made[role].arrays, len(made[role].names), binding.rows, binding.batched)
             for role, binding in bindings.items()
@@ -141,7 +143,10 @@ def compare(
             "rows": {role: binding.rows for role, binding in bindings.items()},
             "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
             "labels": None if truth is None else {"values": truth, "offset": label_offset},
-            "map_outputs": renames,
+            "map_outputs": dict(mapped.renames),
+            "classes": {
+                role: {name: list(kept) for name, kept in outputs.items()} for role, outputs in mapped.kept.items()
+            },
             "criteria": criteria.to_json(),
             "versions": {
                 name: registry.availability(name).version for name in sorted({e.backend for e in environments})
@@ -183,6 +188,33 @@ def _check(environment: Environment) -> None:
     except registry.BrokenBackend:
         # Installed and broken is a finding about that cell, told when its turn comes.
         return
+
+
+def _cells(environments: Sequence[Environment], models: Mapping[str, Model]) -> Iterator[Cell]:
+    """Each environment with each model that it reads.
+
+    Raises:
+        UsageError: an environment reads none of them, or a model is read by none.
+    """
+    formats = {environment: _formats(environment) for environment in environments}
+    for environment in environments:
+        roles = [role for role, model in models.items() if model.format in formats[environment]]
+        if not roles:
+            unread = " or ".join(sorted({model.format for model in models.values()}))
+            raise UsageError(f"{environment} reads no {unread} files: leave it out, or give an .onnx file too")
+        yield from (Cell(str(environment), role) for role in roles)
+    for role, model in models.items():
+        if not any(model.format in known for known in formats.values()):
+            readers = [name for name in registry.names() if model.format in _formats(Environment(name))]
+            raise UsageError(f"--{role} {model.name} is read by none of these; add one of: {', '.join(readers)}")
+
+
+def _formats(environment: Environment) -> Sequence[str]:
+    """The formats of models that its backend reads."""
+    try:
+        return formats(registry.get(environment.backend))
+    except registry.BrokenBackend:
+        return ("onnx",)
 
 
 def _bind(
@@ -255,27 +287,6 @@ def _describe(source: str, made: Mapping[str, Materialised]) -> dict[str, Any]:
         "skipped": [list(item) for item in made["model"].skipped],
         "notes": sorted({note for inputs in made.values() for note in inputs.notes}),
     }
-
-
-def _parse_map(given: Mapping[str, str] | Sequence[str], models: Mapping[str, Model]) -> dict[str, str]:
-    if not given:
-        return {}
-    if "against" not in models:
-        raise UsageError("--map-outputs matches the outputs of two models: give the second with --against")
-    pairs = dict(given) if isinstance(given, Mapping) else {}
-    for text in () if isinstance(given, Mapping) else given:
-        old, separator, new = text.partition("=")
-        if not (separator and old and new) or old in pairs or new in pairs.values():
-            raise UsageError(f"--map-outputs {text}: write OLD=NEW, each OLD and each NEW once")
-        pairs[old] = new
-    for role, names in (("model", pairs.keys()), ("against", pairs.values())):
-        outputs = [spec.name for spec in models[role].outputs]
-        for name in names:
-            if name not in outputs:
-                raise UsageError(
-                    f"--map-outputs: {models[role].name} has no output '{name}'; its outputs: {', '.join(outputs)}"
-                )
-    return pairs
 
 
 def _new_folder(model: str) -> Path:

@@ -29,9 +29,10 @@ class RecorderBackend:
     summary: ClassVar[str] = "writes down what it is fed"
     install: ClassVar[str] = "deltann"
     distribution: ClassVar[str] = "onnx"
-    variants: ClassVar[Mapping[str, Variant]] = {}
+    variants: ClassVar[Mapping[str, Variant]] = {"calibrated": Variant({"samples": "3"}, "writes down three samples")}
     options: ClassVar[Mapping[str, Option]] = {
         "tag": Option("tells two environments apart", at_load=True),
+        "samples": Option("what lowering looks at", kind="count"),
         "milliseconds": Option("how long a run takes", kind="count", at_load=True),
     }
 
@@ -54,6 +55,19 @@ class RecorderBackend:
         onnx.save_model(model.proto(), workdir / "model.onnx")
         return Artifact.of(workdir, ["model.onnx"])
 
+    def calibration_samples(self, env: Environment) -> int:
+        """As many as are asked for."""
+        samples = settings(self, env)["samples"]
+        return samples if isinstance(samples, int) else 0
+
+    def lower_calibrated(self, model: Model, env: Environment, workdir: Path, batches: Sequence[Tensors]) -> Artifact:
+        """Copy, and write down what there is to calibrate on."""
+        for batch in batches:
+            _write_down(f"calibration of {env}", batch)
+        self.lower(model, env, workdir)
+        (workdir / "calibration").write_text(str(len(batches)))
+        return Artifact.of(workdir, ["model.onnx", "calibration"])
+
     @contextmanager
     def load(self, artifact: Artifact, env: Environment) -> Iterator[Executable]:
         """Open."""
@@ -72,11 +86,15 @@ class _Recorder:
 
     def run(self, inputs: Tensors) -> Tensors:
         """Write down, wait, evaluate."""
-        digests = {
-            name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in inputs.items()
-        }
-        line = {"environment": self._environment, "inputs": digests, "dtypes": [str(a.dtype) for a in inputs.values()]}
-        with Path(os.environ[LOG]).open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        _write_down(self._environment, inputs)
         time.sleep(self._pause)
         return dict(zip(self._evaluator.output_names, self._evaluator.run(None, dict(inputs)), strict=True))
+
+
+def _write_down(who: str, inputs: Tensors) -> None:
+    digests = {
+        name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in inputs.items()
+    }
+    line = {"environment": who, "inputs": digests, "dtypes": [str(a.dtype) for a in inputs.values()]}
+    with Path(os.environ[LOG]).open("a") as log:
+        log.write(json.dumps(line) + "\n")

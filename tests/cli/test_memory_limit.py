@@ -6,8 +6,8 @@ SLOW = "faulty[milliseconds=400,symptom=SLOWDOWN]"
 
 
 def _compare(cli, models, out, limit):
-    return cli("compare", "--model", models / "classifier.onnx", "--backends", f"reference,faulty,{SLOW}", "--inputs", "random:4",
-               "--memory-limit", limit, "--out", out, "--json", "-")  # fmt: skip
+    return cli("compare", "--model", models / "classifier.onnx", "--backends", f"reference,faulty,{SLOW}",
+               "--inputs", "random:4", "--memory-limit", limit, "--out", out, "--json", "-")  # fmt: skip
 
 
 def test_too_much_is_out_of_memory_in_that_cell_alone(cli, models, tmp_path):
