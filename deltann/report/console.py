@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_PAIRS = 10
 MOST_FLIPS = 5
+MOST_RATES = 8
 MOST_REASONS = 6
 _STYLES = {
     Verdict.AGREE: "green",
@@ -50,7 +51,7 @@ def screen(result: Result, width: int = 80) -> RenderableType:
     if any(pair.comparison for pair in result.compared):
         if not any(record.cell.role != "model" for record in result.records):
             parts += ["", *_matrix(result, letters, width)]
-        parts += _pairs(result, letters)
+        parts += [*_rates(result, letters), *_pairs(result, letters)]
     parts += [*_flips(result, letters), *_remarks(result, letters), "", *_verdict(result, letters)]
     return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
 
@@ -121,6 +122,27 @@ def _counts(outputs: Sequence[OutputComparison], classified: bool) -> tuple[int,
     else:
         found = [(o.numeric.outside, o.numeric.outside / max(1, o.numeric.elements)) for o in outputs if o.numeric]
     return max(found, key=lambda item: item[1], default=None)
+
+
+def _rates(result: Result, letters: dict[str, str]) -> list[RenderableType]:
+    """What the rates of disagreement are worth: their intervals, of the pairs whose labels differ, worst first."""
+    outputs = [(pair, output) for pair in result.compared if pair.comparison for output in pair.comparison.outputs]
+    rows = [
+        (pair, o.name, o.classification) for pair, o in outputs if o.classification and o.classification.disagreements
+    ]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: (not row[0].judged, -row[2].rate))
+    several = len({name for _, name, _ in rows}) > 1
+    table = _table("pair", *(["output"] if several else []), "labels differ", "rate", "95% interval")
+    for pair, name, found in rows[:MOST_RATES]:
+        low, high = found.interval
+        told = _pair(pair, letters) if pair.judged else f"({_pair(pair, letters)})"
+        named = [_text(name)] if several else []
+        count = f"{found.disagreements} of {found.samples}"
+        table.add_row(told, *named, count, f"{found.rate:.1%}", f"{low:.1%} to {high:.1%}")
+    cut = len(rows) - MOST_RATES
+    return ["", table, *([f"… and {_count(cut, 'more pair')} whose labels differ; --json has all"] if cut > 0 else [])]
 
 
 def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import deltann
+from deltann.comparison.statistics import proportion_interval
 from deltann.criteria import Criteria
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.report.console import print_result
@@ -257,3 +258,13 @@ def test_what_an_engine_did_unasked_is_told(show):
 def test_what_all_expect_is_not_told(show):
     facts = {"ort": {"actual": {"precision": "float32", "threads": "2", "device": "CPU"}}}
     assert "A ort: " not in show({"ort": {"y": SCORES}, "torch": {"y": SCORES}}, facts=facts)
+
+
+def test_a_rate_comes_with_its_interval_and_agreement_with_none(show):
+    flipped = SCORES.copy()
+    flipped[0] = np.roll(SCORES[0], 1)
+    text = show({"ort": {"y": SCORES}, "torch": {"y": flipped}, "tvm": {"y": SCORES}})
+    (line,) = [line for line in text.splitlines() if line.startswith("B:A ") and " of " in line]
+    low, high = proportion_interval(1, len(SCORES))
+    assert line.split() == ["B:A", "1", "of", "40", "2.5%", f"{low:.1%}", "to", f"{high:.1%}"]
+    assert "95% interval" not in show({"ort": {"y": SCORES}, "torch": {"y": SCORES}})
