@@ -220,7 +220,7 @@ def test_what_is_cut_is_counted(show):
 
 def test_the_worst_pair_comes_first(show):
     cells = {"ort": {"y": SCORES}, "torch": {"y": noisy(0.01)}, "tvm": {"y": noisy(2.0)}}
-    numbers = show(cells).partition("pair  verdict")[2]
+    numbers = show(cells).partition("max|Δ|")[2]
     rows = [line.split()[:2] for line in numbers.splitlines() if line[1:2] == ":" and line[3:4] == " "]
     assert rows[0][1] == rows[1][1] == "DIFFER"
     assert {rows[0][0], rows[1][0]} == {"C:A", "C:B"}
