@@ -130,7 +130,10 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A backend some of whose environments are quantised after samples of the run's own inputs."""
+    """A backend some of whose environments are quantised after samples of the run's own inputs.
+
+    For those, plain `lower` raises Unsupported.
+    """
 
     def calibration_samples(self, env: Environment) -> int:
         """On how many of the first samples `env` is calibrated; 0 where it needs none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -32,11 +33,22 @@ class BrokenBackend(Exception):
 
 
 @cache
-def _points() -> dict[str, EntryPoint]:
-    points = {point.name: point for point in entry_points(group=GROUP)}
+def _points() -> dict[str, list[EntryPoint]]:
+    """By name; more than one where packages claim the same name. What the environment variable names goes first.
+
+    Raises:
+        UsageError: the environment variable cannot be read.
+    """
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        points.setdefault(point.name, [])
+        if point.value not in [other.value for other in points[point.name]]:  # a package may be found on two paths
+            points[point.name].append(point)
     for item in filter(None, os.environ.get(EXTRA, "").split(",")):
         name, _, value = item.partition("=")
-        points[name] = EntryPoint(name, value, GROUP)
+        if not name or not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise UsageError(f"{EXTRA}={item}: write NAME=MODULE:CLASS, several joined by commas")
+        points[name] = [EntryPoint(name, value, GROUP)]
     return points
 
 
@@ -56,12 +68,16 @@ def get(name: str) -> Backend:
 
     Raises:
         UsageError: no such backend; the message lists those there are.
-        BrokenBackend: it is registered but cannot be imported.
+        BrokenBackend: it is registered but cannot be imported, or several packages bring one of that name.
     """
     if name not in _points():
         raise UsageError(f"no backend '{name}'; installed adapters: {', '.join(names())}")
+    first, *others = _points()[name]
+    if others:
+        claims = ", ".join(point.value for point in (first, *others))
+        raise BrokenBackend(f"several packages bring a backend '{name}' ({claims}): uninstall all but one")
     try:
-        backend: Backend = _points()[name].load()()
+        backend: Backend = first.load()()
     except Exception as error:
         raise BrokenBackend(
             f"the adapter '{name}' does not load: {type(error).__name__}: {one_line(str(error))}"
@@ -70,12 +86,17 @@ def get(name: str) -> Backend:
 
 
 def availability(name: str) -> Availability:
-    """Whether the framework behind `name` is installed, without importing it."""
+    """Whether the framework behind `name` is installed, without importing it.
+
+    Raises:
+        UsageError: no such backend.
+    """
     try:
         backend = get(name)
-        return Availability(name, "available", version=backend.version(), summary=backend.summary)
     except BrokenBackend as error:
         return Availability(name, "broken", note=str(error))
+    try:
+        return Availability(name, "available", version=backend.version(), summary=backend.summary)
     except PackageNotFoundError:
         return Availability(name, "unavailable", note=f"pip install '{backend.install}'", summary=backend.summary)
     except Exception as error:

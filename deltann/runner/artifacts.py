@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,8 +101,9 @@ def _digest(batches: Sequence[Tensors]) -> str:
 
 def _source_digest(backend: Backend) -> str:
     """The adapter's own code, and the core's that it lowers with, are part of what made the artifact."""
-    module = Path(inspect.getfile(type(backend)))
-    files = sorted(module.parent.rglob("*.py")) if module.name == "__init__.py" else [module]
+    package = sys.modules[type(backend).__module__.partition(".")[0]]
+    file = Path(inspect.getfile(package))
+    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     shared = Path(deltann.lowering.__file__).parent
     digest = hashlib.sha256()
     for file in (*files, *sorted(shared.rglob("*.py"))):

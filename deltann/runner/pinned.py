@@ -76,8 +76,9 @@ def _build(folder: Path, requirements: list[str]) -> None:
 def _link(sources: Path, packages: list[str]) -> None:
     sources.mkdir(exist_ok=True)
     for name in packages:
-        target = Path(inspect.getfile(sys.modules[name])).parent
-        link = sources / name
+        file = Path(inspect.getfile(sys.modules[name]))
+        target = file.parent if file.name == "__init__.py" else file  # an adapter may be one file
+        link = sources / target.name
         if not link.is_symlink() or link.readlink() != target:
             link.unlink(missing_ok=True)
-            link.symlink_to(target, target_is_directory=True)
+            link.symlink_to(target)

@@ -13,10 +13,15 @@ import numpy.typing as npt
 from deltann.model import Model
 from deltann.testing.tiny import TinyModel
 
+_SEED = 1001
 
-def prepare_request(spec: str, model: Model, cache: Path) -> dict[str, Any]:
-    """Lower `model` in the environment `spec`, or find it in `cache`, and load it."""
-    return {"op": "prepare", "environment": spec, "model": model.to_json(), "cache": str(cache)}
+
+def prepare_request(
+    spec: str, model: Model, cache: Path, calibration: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Lower `model` in the environment `spec`, after what `Job.calibration` gave, or find it in `cache`; load it."""
+    prepare = {"op": "prepare", "environment": spec, "model": model.to_json(), "cache": str(cache)}
+    return prepare if calibration is None else {**prepare, "calibration": calibration}
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,7 @@ class Job:
         """Write the model and `count` random samples into `folder`."""
         model = tiny.save(folder)
         samples = tiny.samples(model, count, seed)
-        files = {name: folder / f"input{number}.npy" for number, name in enumerate(samples)}
-        for name, file in files.items():
-            np.save(file, samples[name])
-        return cls(tiny, model, samples, files)
+        return cls(tiny, model, samples, _save(samples, folder, "input"))
 
     @property
     def count(self) -> int:
@@ -50,11 +52,22 @@ class Job:
 
     def run_request(self, out: Path) -> dict[str, Any]:
         """Run all samples, the outputs going to `out`."""
-        return {
-            "op": "run",
-            "inputs": {name: str(file) for name, file in self.files.items()},
-            "out": str(out),
-            "samples": self.count,
-            "rows": self.tiny.rows or 1,
-            "batched": self.tiny.rows is not None,
-        }
+        return {"op": "run", "out": str(out), **self._fed(self.files, self.count)}
+
+    def calibration(self, folder: Path, count: int, last: float = 1) -> dict[str, Any]:
+        """`count` samples of their own, written into `folder`, for `prepare_request`; the last one times `last`."""
+        samples = self.tiny.samples(self.model, count, _SEED)
+        for array in samples.values():
+            array[-1] = (array[-1] * last).astype(array.dtype)
+        return self._fed(_save(samples, folder, "calibration"), count)
+
+    def _fed(self, files: Mapping[str, Path], count: int) -> dict[str, Any]:
+        inputs = {name: str(file) for name, file in files.items()}
+        return {"inputs": inputs, "samples": count, "rows": self.tiny.rows or 1, "batched": self.tiny.rows is not None}
+
+
+def _save(samples: Mapping[str, npt.NDArray[Any]], folder: Path, prefix: str) -> dict[str, Path]:
+    files = {name: folder / f"{prefix}{number}.npy" for number, name in enumerate(samples)}
+    for name, file in files.items():
+        np.save(file, samples[name])
+    return files

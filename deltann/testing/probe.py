@@ -2,7 +2,8 @@
 
 The worker copies outputs to disk at once, so what an executable does to arrays that a caller still holds shows only
 here. REQUEST: {"environment", "model", "workdir", "first": file, "second": file}, the files `.npz` of a run's inputs
-whose values differ. ANSWER: lists of names,
+whose values differ, and "calibration" as in the worker's protocol; where that is null, `lower` is called, which an
+adapter refuses if it cannot do without. ANSWER: lists of names,
     inputs_changed         inputs that a run wrote to
     outputs_changed        outputs of the first run that the second one overwrote
     outputs_stale          outputs that came out the same for other inputs
@@ -21,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann import registry
-from deltann.backend import Tensors
+from deltann.artifact import Artifact
+from deltann.backend import Backend, Calibrated, Tensors
 from deltann.environment import Environment
 from deltann.errors import Unavailable
 from deltann.model import Model
+from deltann.runner.batches import Batches
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -33,8 +36,7 @@ def probe(request: dict[str, Any]) -> dict[str, list[str]]:
     """Lower, load and run three times: the first inputs, the second ones, the first ones again."""
     environment = Environment.parse(request["environment"])
     backend = registry.get(environment.backend)
-    workdir = Path(request["workdir"])
-    artifact = backend.lower(Model.from_json(request["model"]), environment, workdir)
+    artifact = _lower(backend, environment, request)
     first, second = _read(request["first"]), _read(request["second"])
     with backend.load(artifact, environment) as executable:
         held = executable.run(first)
@@ -48,6 +50,15 @@ def probe(request: dict[str, Any]) -> dict[str, list[str]]:
             "outputs_stale": sorted(set(copies) - set(_different(other, copies))),
             "differs_on_repetition": _different(again, copies),
         }
+
+
+def _lower(backend: Backend, environment: Environment, request: dict[str, Any]) -> Artifact:
+    model, workdir, calibration = Model.from_json(request["model"]), Path(request["workdir"]), request["calibration"]
+    if calibration is None or not isinstance(backend, Calibrated):
+        return backend.lower(model, environment, workdir)
+    files = {name: Path(file) for name, file in calibration["inputs"].items()}
+    batches = Batches(files, calibration["samples"], calibration["rows"], calibration["batched"])
+    return backend.lower_calibrated(model, environment, workdir, batches)
 
 
 def _read(file: str) -> Arrays:

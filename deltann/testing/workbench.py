@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deltann import registry
 from deltann.artifact import Artifact
+from deltann.backend import calibration_samples
 from deltann.cache import cache_dir
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported
-from deltann.model import Model
 from deltann.outcome import Outcome, Status
 from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.local import WorkerProcess
@@ -36,10 +37,12 @@ class CellFailed(Exception):
 
 @dataclass(frozen=True)
 class Lowered:
-    """What lowering told (`facts`, as in a cell's record) and left in `cache`."""
+    """What lowering told (`facts`, as in a cell's record) and left in `cache`; the samples it was calibrated on."""
 
+    spec: str
     facts: Mapping[str, Any]
     cache: Path
+    calibration: Mapping[str, Any] | None
 
     @property
     def artifact(self) -> Artifact:
@@ -48,6 +51,14 @@ class Lowered:
         artifact = Artifact.read(folder)
         assert artifact is not None, f"{folder} holds no whole artifact"
         return artifact
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Outputs by name, [count, …] each, and what the executable told of itself (empty where it tells nothing)."""
+
+    outputs: dict[str, npt.NDArray[Any]]
+    actual: Mapping[str, Any]
 
 
 class Workbench:
@@ -70,23 +81,28 @@ class Workbench:
         for worker in self._workers.values():
             worker.kill()
 
-    def lower(self, model: Model, spec: str | None = None, process: str = "lowering") -> Lowered:
-        """Lower `model` into a new cache and load it, in the process of that name."""
-        cache = self._new_folder()
-        return Lowered(self._prepare(process, model, cache, spec), cache)
+    def lower(self, job: Job, spec: str | None = None, process: str = "lowering", last: float = 1) -> Lowered:
+        """Lower the job's model into a new cache and load it, in the process of that name.
 
-    def run(self, lowered: Lowered, job: Job) -> dict[str, npt.NDArray[Any]]:
-        """Move what was lowered elsewhere and run the samples there, in the other process; outputs by name."""
+        Where the environment is calibrated, it is on random samples; the last one is multiplied by `last`.
+        """
+        cache, spec = self._new_folder(), spec or self.spec
+        calibration = self._calibration(job, spec, last)
+        facts = self._ask(process, prepare_request(spec, job.model, cache, calibration))
+        return Lowered(spec, facts, cache, calibration)
+
+    def run(self, lowered: Lowered, job: Job) -> Ran:
+        """Move what was lowered elsewhere and run the samples there, in the other process."""
         cache, out = self._new_folder() / "moved", self._new_folder() / "outputs"
         lowered.cache.rename(cache)
-        facts = self._prepare("running", job.model, cache, None)
+        facts = self._ask("running", prepare_request(lowered.spec, job.model, cache, lowered.calibration))
         assert facts["artifact_cached"], "the artifact was lowered again in the other process: its key is not stable"
         assert facts["artifact"] == lowered.facts["artifact"], "the other process found another artifact"
-        self._ask("running", job.run_request(out))
-        return read_outputs(out)
+        actual = self._ask("running", job.run_request(out)).get("actual", {})
+        return Ran(read_outputs(out), actual)
 
-    def probe(self, model: Model, first: Arrays, second: Arrays) -> dict[str, list[str]]:
-        """What `deltann.testing.probe` finds out."""
+    def probe(self, job: Job, first: Arrays, second: Arrays, calibrated: bool = True) -> dict[str, list[str]]:
+        """What `deltann.testing.probe` finds out; unless `calibrated`, `lower` gets no samples to calibrate on."""
         folder = self._new_folder()
         workdir = folder / "artifact"
         workdir.mkdir()
@@ -94,8 +110,9 @@ class Workbench:
         _save(folder / "second.npz", second)
         request = {
             "environment": self.spec,
-            "model": model.to_json(),
+            "model": job.model.to_json(),
             "workdir": str(workdir),
+            "calibration": self._calibration(job, self.spec) if calibrated else None,
             "first": str(folder / "first.npz"),
             "second": str(folder / "second.npz"),
         }
@@ -115,8 +132,10 @@ class Workbench:
             raise Unavailable(answer["unavailable"])
         return answer
 
-    def _prepare(self, process: str, model: Model, cache: Path, spec: str | None) -> Mapping[str, Any]:
-        return self._ask(process, prepare_request(spec or self.spec, model, cache))
+    def _calibration(self, job: Job, spec: str, last: float = 1) -> Mapping[str, Any] | None:
+        environment = Environment.parse(spec)
+        count = calibration_samples(registry.get(environment.backend), environment)
+        return job.calibration(self._new_folder(), count, last) if count else None
 
     def _ask(self, process: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         if process not in self._workers:

@@ -45,6 +45,57 @@ class Missing(FaultyBackend):
         raise PackageNotFoundError("missing")
 """
 
+_CALIBRATED = """
+import json
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+
+from deltann.artifact import Artifact
+from deltann.backend import Option, settings
+from deltann.errors import UsageError
+from deltann.testing.faulty import FaultyBackend
+
+TOLD = {
+    "unknown": {"mood": "good"},
+    "untyped": {"threads": 1},
+    "empty": {"note": " "},
+    "disobedient": {"threads": "8"},
+    "frank": {"threads": "8", "ignored": "threads: not in this build"},
+}
+
+class Calibrated(FaultyBackend):
+    name = "calibrated"
+    options = {
+        **FaultyBackend.options,
+        "samples": Option("as many", "6", "count"),
+        "fault": Option("what is wrong", choices=("deaf", "hasty", "lax", "greedy", *TOLD)),
+    }
+
+    def calibration_samples(self, env):
+        values = settings(self, env)
+        return 6 if values["fault"] == "greedy" else values["samples"]
+
+    def lower(self, model, env, workdir):
+        if settings(self, env)["fault"] != "lax":
+            raise UsageError("give samples")
+        return super().lower(model, env, workdir)
+
+    def lower_calibrated(self, model, env, workdir, batches):
+        artifact = super().lower(model, env, workdir)
+        looked_at = {"deaf": 0, "hasty": 1}.get(settings(self, env)["fault"], len(batches))
+        peaks = [float(np.abs(array).max()) for batch in islice(batches, looked_at) for array in batch.values()]
+        (workdir / "peaks.json").write_text(json.dumps(peaks))
+        return Artifact.of(workdir, [*artifact.files, "peaks.json"])
+
+    @contextmanager
+    def load(self, artifact, env):
+        with super().load(artifact, env) as executable:
+            executable.actual = lambda: TOLD.get(settings(self, env)["fault"], {"threads": "1", "note": "numpy"})
+            yield executable
+"""
+
 _OUTPUTS = "test_outputs[two_outputs]"
 _FAULTS = {
     "faulty[symptom=MISMATCH]": [_OUTPUTS],
@@ -70,10 +121,12 @@ _FAULTS = {
 
 
 @pytest.fixture
-def outcomes(pytester: pytest.Pytester) -> Iterator[Outcomes]:
-    pytester.makepyfile(sloppy=_SLOPPY, missing=_MISSING, jax="")
+def outcomes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outcomes]:
+    pytester.makepyfile(sloppy=_SLOPPY, missing=_MISSING, calibrated=_CALIBRATED, jax="")
     pytester.syspathinsert()
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))  # for the workers
     entries = {"sloppy": "sloppy:Sloppy", "blind": "sloppy:Blind", "missing": "missing:Missing", "broken": "nowhere:B"}
+    entries["calibrated"] = "calibrated:Calibrated"
     with registered(faulty=ENTRY, **entries):
         yield Outcomes(pytester)
 
@@ -104,8 +157,62 @@ class TestSound(BackendConformance):
     known = {"opset7": notyet(CellFailed, "onnx 1.23: BatchNormalization before opset 9 returns a tuple in a tuple")}
 """)
     assert found.pop("TestSound::test_outputs[opset7]") == "xfailed"
+    spec = "[faulty[prints=yes]]"
+    assert found.pop(f"TestSound::test_calibration{spec}") == "skipped"
+    assert found.pop(f"TestSound::test_actual{spec}") == "skipped"
     assert len(found) > 20
     assert set(found.values()) == {"passed"}
+
+
+def test_a_sound_calibrated_backend_passes(outcomes: Outcomes) -> None:
+    found = outcomes("""
+class TestSound(BackendConformance):
+    spec = "calibrated"
+    known = {"opset7": notyet(CellFailed, "onnx 1.23: BatchNormalization before opset 9 returns a tuple in a tuple")}
+""")
+    assert found.pop("TestSound::test_outputs[opset7]") == "xfailed"
+    assert len(found) > 20
+    assert set(found.values()) == {"passed"}
+
+
+def test_faults_of_calibration_and_of_telling_fail_their_checks(outcomes: Outcomes) -> None:
+    calibration, actual, threads = ("test_calibration", "test_actual", "test_threads")
+    faults = {"deaf": calibration, "hasty": calibration, "lax": calibration, "greedy": calibration}
+    faults |= {"unknown": actual, "untyped": actual, "empty": actual, "disobedient": threads}
+    suites, wanted = "", {}
+    for number, (fault, test) in enumerate({**faults, "frank": threads}.items()):
+        spec = f"calibrated[fault={fault}]"
+        suites += f"\nclass TestFault{number}(BackendConformance):\n    spec = {spec!r}\n"
+        wanted[f"TestFault{number}::{test}[{spec}]"] = "failed" if fault in faults else "passed"
+    assert outcomes(suites, *(f"test_suites.py::{test}" for test in wanted)) == wanted
+
+
+def test_a_tolerance_loosens_what_is_inexact_and_nothing_else(outcomes: Outcomes) -> None:
+    wrong = "faulty[amount=0.03,symptom=MISMATCH]"
+    suites = f"""
+class TestStrict(BackendConformance):
+    spec = {wrong!r}
+
+class TestLoose(BackendConformance):
+    spec = {wrong!r}
+    tolerance = 0.2
+
+class TestAmiss(BackendConformance):
+    spec = "faulty[mismatch=renamed,symptom=MISMATCH]"
+    tolerance = 0.2
+
+class TestNan(BackendConformance):
+    spec = "faulty[mismatch=nan,symptom=MISMATCH]"
+    tolerance = 0.2
+"""
+    wanted = {
+        f"TestStrict::{_OUTPUTS}": "failed",
+        f"TestLoose::{_OUTPUTS}": "passed",
+        "TestLoose::test_outputs[mixed_inputs]": "failed",
+        f"TestAmiss::{_OUTPUTS}": "failed",
+        f"TestNan::{_OUTPUTS}": "failed",
+    }
+    assert outcomes(suites, *(f"test_suites.py::{test}" for test in wanted)) == wanted
 
 
 def test_every_fault_fails_its_check(outcomes: Outcomes) -> None:
@@ -185,10 +292,14 @@ class TestBroken(BackendConformance):
 
 class TestNoDevice(BackendConformance):
     spec = "faulty[status=UNAVAILABLE]"
+
+class TestUnheardOf(BackendConformance):
+    spec = "unheard_of"
 """
     wanted = {
         "TestMissing::test_contract[missing]": "skipped",
         "TestBroken::test_contract[broken]": "failed",
+        "TestUnheardOf::test_contract[unheard_of]": "failed",
         "TestNoDevice::test_outputs[whole]": "skipped",
         "TestNoDevice::test_arrays[faulty[status=UNAVAILABLE]]": "skipped",
     }
@@ -207,5 +318,7 @@ class TestTheirs(BackendConformance):
     ini = pytester.makeini("[pytest]\nmarkers = long: slow ones")
     found = outcomes(suites, "-c", str(ini), "-m", "faulty and not long", "-k", "outputs", "test_suites.py")
     assert found == {"TestMine::test_outputs[whole]": "passed"}
+    found = outcomes(suites, "-m", "faulty and not long", "-k", "outputs", "test_suites.py")
+    assert found == {"TestMine::test_outputs[whole]": "passed"}, "a third party's settings know no 'long'"
     found = outcomes(suites, "-c", str(ini), "-m", "faulty and not long", "-k", "not outputs", "test_suites.py")
     assert found == {"TestMine::test_contract[faulty]": "passed", "TestMine::test_known[faulty]": "passed"}

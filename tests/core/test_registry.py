@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,29 @@ def test_adapters_known_for_a_test_are_forgotten_after_it() -> None:
         assert "missing" in registry.names()
     assert "other" not in registry.names()
     assert "missing" in registry.names()
+
+
+def test_an_unheard_of_backend_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no backend 'unheard_of'"):
+        registry.availability("unheard_of")
+
+
+@pytest.mark.parametrize("text", ["mine", "mine=", "=a:B", "mine=a b:C", "mine=a:B:C"])
+def test_what_the_variable_cannot_say_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(registry.EXTRA, text)
+    registry._points.cache_clear()
+    with pytest.raises(UsageError, match=r"DELTANN_BACKENDS=.*: write NAME=MODULE:CLASS"):
+        registry.names()
+    registry._points.cache_clear()
+
+
+def test_two_packages_of_one_name_are_told_and_neither_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("twice", f"adapters_of_registry_test:{name}", registry.GROUP) for name in ("Missing", "Unmade")
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*points, points[0]] if group else [])
+    registry._points.cache_clear()
+    found = registry.availability("twice")
+    assert found.state == "broken"
+    assert "adapters_of_registry_test:Missing, adapters_of_registry_test:Unmade" in found.note
+    registry._points.cache_clear()
