@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,3 +85,24 @@ class _Evaluator:
         """Evaluate node by node."""
         outputs = self._evaluator.run(None, dict(inputs))
         return dict(zip(self._evaluator.output_names, outputs, strict=True))
+
+    def actual(self) -> dict[str, str]:
+        """See `deltann.backend.Telling`: numpy computes in its operands' type, so most of it in the weights' own."""
+        graph = self._evaluator.proto_.graph
+        numbers: Counter[str] = Counter(
+            {dtype: 0 for value in graph.input if (dtype := _float(value.type.tensor_type))}
+        )
+        for tensor in graph.initializer:
+            if dtype := _float(tensor):
+                numbers[dtype] += prod(tensor.dims)
+        facts = {"device": "cpu (numpy)"}
+        return facts | ({"precision": numbers.most_common(1)[0][0]} if numbers else {})
+
+
+def _float(typed: onnx.TensorProto | onnx.TypeProto.Tensor) -> str:
+    """The numpy name of a floating element type; empty for any other."""
+    element = typed.data_type if isinstance(typed, onnx.TensorProto) else typed.elem_type
+    if element not in onnx.helper.get_all_tensor_dtypes():
+        return ""
+    name = onnx.helper.tensor_dtype_to_np_dtype(element).name
+    return name if "float" in name else ""

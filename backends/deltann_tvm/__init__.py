@@ -20,6 +20,7 @@ from deltann.errors import Unavailable, Unsupported, UsageError
 from deltann.model import Model
 from deltann.outcome import Stage
 from deltann_tvm.frontend import DTYPES, fold, import_tvm, missing_operators, to_relax
+from deltann_tvm.kernels import precision, survey
 from deltann_tvm.ladder import LEVELS, optimise, target
 
 _LIBRARY = "lib.so"
@@ -102,6 +103,7 @@ class TvmBackend:
             "inputs": [[name, *shapes[name]] for name in inputs],
             "outputs": [spec.name for spec in model.outputs],
             "unscheduled": unscheduled,
+            "kernels": survey(module),
         }
         (workdir / _LOWERING).write_text(json.dumps(lowering, indent=1, sort_keys=True))
         return Artifact.of(workdir, [_LIBRARY, _LOWERING])
@@ -121,9 +123,10 @@ class TvmBackend:
         if cpu is not None and cpu != llvm_get_system_cpu():
             raise Unavailable(f"compiled for the CPU {cpu}; this one is {llvm_get_system_cpu()}: compile it here")
         threads = settings(self, env)["threads"]
-        _set_threads(tvm, threads if isinstance(threads, int) else None)
+        asked = threads if isinstance(threads, int) else None
+        _set_threads(tvm, asked)
         library = tvm.runtime.load_module(str(artifact.folder / _LIBRARY))
-        yield _Program(tvm, tvm.relax.VirtualMachine(library, tvm.cpu()), lowering)
+        yield _Program(tvm, tvm.relax.VirtualMachine(library, tvm.cpu()), lowering, asked)
 
 
 def _set_threads(tvm: Any, wanted: int | None) -> None:
@@ -138,11 +141,14 @@ def _set_threads(tvm: Any, wanted: int | None) -> None:
 
 
 class _Program:
-    def __init__(self, tvm: Any, machine: Any, lowering: Mapping[str, Any]) -> None:
+    def __init__(self, tvm: Any, machine: Any, lowering: Mapping[str, Any], asked: int | None) -> None:
         self._tensor = tvm.runtime.tensor
         self._main = machine["main"]
         self._inputs = [(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in lowering["inputs"]]
         self._outputs: list[str] = lowering["outputs"]
+        self._lowering = lowering
+        self._asked = asked
+        self._threads = int(tvm.runtime.num_threads())
 
     def run(self, inputs: Tensors) -> Tensors:
         for name, dtype, shape in self._inputs:
@@ -153,3 +159,16 @@ class _Program:
         results = [result] if hasattr(result, "numpy") else list(result)
         # `.copy()`: what `numpy()` gives may share the memory that the next run writes to.
         return {name: value.numpy().copy() for name, value in zip(self._outputs, results, strict=True)}
+
+    def actual(self) -> dict[str, str]:
+        """See `deltann.backend.Telling`. One thread computes where no kernel has a parallel loop."""
+        kernels, unscheduled = self._lowering["kernels"], self._lowering["unscheduled"]
+        facts = {
+            "precision": precision(kernels["types"]),
+            "threads": str(self._threads if kernels["parallel"] else 1),
+            "device": f"cpu (LLVM code for {self._lowering['target'].get('mcpu', 'any CPU of its kind')})",
+            "note": f"not scheduled, so slow: {', '.join(unscheduled)}" if unscheduled else "",
+        }
+        if self._asked is not None and facts["threads"] != str(self._asked):
+            facts["ignored"] = f"threads={self._asked}: no loop of this model is parallel at this level"
+        return {key: value for key, value in facts.items() if value}

@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from deltann import registry
 from deltann.environment import Environment
-from deltann.testing.conformance import BackendConformance, CellFailed, Unsupported, notyet
+from deltann.testing.conformance import BackendConformance, CellFailed, Unsupported, never, notyet
 
 _ORT = {"newest_opset": notyet(Unsupported, "ONNX Runtime 1.31 reads opset 26 at most")}
+_HALF = never(Unsupported, "ONNX Runtime's quantiser takes float32 weights")
+_NONE = never(Unsupported, "there is nothing in it that ONNX Runtime's quantiser takes")
 
 
 class TestReference(BackendConformance):
@@ -26,6 +28,27 @@ class TestOrt(BackendConformance):
 class TestOrtUnoptimised(BackendConformance):
     spec = "ort-O0"
     known = _ORT
+
+
+class TestOrtFloat16(BackendConformance):
+    spec = "ort-fp16"
+    tolerance = 5e-3
+    quick = ("conv_bn_relu", "deterministic_artifact")
+    known = _ORT
+
+
+class TestOrtInt8(BackendConformance):
+    spec = "ort-int8"
+    tolerance = 0.2
+    quick = ("calibration", "conv_bn_relu", "deterministic_artifact")
+    known: ClassVar = {**_ORT, "float16": _HALF, "resize": _NONE}
+
+
+class TestOrtDynamic(BackendConformance):
+    spec = "ort-int8-dynamic"
+    tolerance = 0.2
+    quick = ("conv_bn_relu",)
+    known: ClassVar = {**_ORT, "float16": _HALF, "pools": _NONE, "resize": _NONE, "whole": _NONE}
 
 
 class TestTorch(BackendConformance):

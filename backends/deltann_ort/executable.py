@@ -1,0 +1,54 @@
+"""A session that runs, and tells what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from deltann.backend import Tensors, Value
+from deltann_ort import actual
+from deltann_ort.session import CPU, open_session, session_options
+
+
+class OrtExecutable:
+    """`file`, opened at `level` with the settings' threads. Raises as `open_session` does."""
+
+    def __init__(
+        self,
+        file: Path,
+        level: str,
+        values: Mapping[str, Value | None],
+        providers: Sequence[str],
+        disabled: Sequence[str] = (),
+    ) -> None:
+        options = session_options(level, values["threads"])
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        before = actual.os_threads()
+        self._session = open_session(file, options, providers, disabled)
+        after = actual.os_threads()
+        # The caller's own thread computes beside those that the session started; other providers start drivers' too.
+        self._threads = ""
+        if list(providers) == [CPU] and before is not None and after is not None:
+            self._threads = str(after - before + 1)
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._file = file
+        self._values = values
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Run the session; it returns when the outputs are on the host."""
+        outputs = self._session.run(self._names, dict(inputs))
+        return dict(zip(self._names, outputs, strict=True))
+
+    def actual(self) -> dict[str, str]:
+        """See `deltann.backend.Telling`. The precision is read from the artifact's graph: optimised, on the CPU."""
+        precision = actual.Precision.of(onnx.load(self._file, load_external_data=False))
+        facts = {
+            "precision": str(precision),
+            "threads": self._threads,
+            "device": actual.providers(self._session),
+            "ignored": precision.ignored(self._values),
+            "note": actual.tf32(self._session),
+        }
+        return {key: value for key, value in facts.items() if value}
