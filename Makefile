@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EFFICIENTNET := build/models/efficientnet_lite0.onnx
 
-.PHONY: demo test lint conformance benchmarks clean
+.PHONY: demo test lint conformance scoreboard benchmarks clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,9 @@ test: .venv/.ready
 
 conformance: .venv/.ready
 	$(BIN)/pytest -m 'long or not long'
+
+scoreboard: .venv/.ready
+	$(BIN)/deltann scoreboard --out build/scoreboard --markdown docs/scoreboard.md
 
 benchmarks: .venv/.ready
 	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6

@@ -176,6 +176,14 @@ def settings(backend: Backend, env: Environment) -> dict[str, Value | None]:
 
 
 @runtime_checkable
+class LowersWith(Protocol):
+    """A backend whose lowering depends on more than its own framework."""
+
+    lowers_with: ClassVar[Sequence[str]]
+    """Other backends by their names, and PyPI projects: another version of one makes another artifact."""
+
+
+@runtime_checkable
 class Reads(Protocol):
     """A backend that reads other files than ONNX."""
 

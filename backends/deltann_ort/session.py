@@ -93,7 +93,7 @@ def optimise(source: Path, target: Path, level: str, disabled: Sequence[str]) ->
     options.optimized_model_filepath = str(target)
     session = open_session(source, options, [CPU], disabled)
     model = onnx.load(target)
-    # ORT 1.31 folds weights that were listed as inputs too, and leaves their inputs behind: the file would ask for them.
+    # ORT 1.31 folds weights that were listed as inputs too and leaves their inputs, which the file would ask for.
     wanted = {value.name for value in session.get_inputs()} | {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name in wanted]
     del model.graph.input[:]

@@ -39,6 +39,7 @@ class TvmBackend:
     summary: ClassVar[str] = "Apache TVM (Relax, LLVM)"
     install: ClassVar[str] = "deltann[tvm]"
     distribution: ClassVar[str] = "apache-tvm"
+    lowers_with: ClassVar[Sequence[str]] = ("onnxslim",)
     variants: ClassVar[Mapping[str, Variant]] = {
         **{f"O{level}": Variant({"level": level}, text) for level, text in LEVELS.items()},
         _TUNED: Variant({"level": _TUNED}, "MetaSchedule searches for schedules; see the option trials"),

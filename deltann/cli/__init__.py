@@ -15,6 +15,7 @@ from deltann.cli.backends import backends
 from deltann.cli.compare import compare
 from deltann.cli.doctor import doctor
 from deltann.cli.report import report
+from deltann.cli.scoreboard import scoreboard
 from deltann.errors import UsageError
 from deltann.report.text import printable
 
@@ -72,5 +73,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for _command in (compare, report, backends, doctor):
+for _command in (compare, report, scoreboard, backends, doctor):
     main.add_command(_command)

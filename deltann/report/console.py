@@ -151,7 +151,13 @@ def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     several = len({output.name for _, output in rows}) > 1
     rows = [row for row in rows if row[1].numeric]
     order = [Verdict.DIFFER, Verdict.INCONCLUSIVE, Verdict.AGREE, Verdict.NOT_COMPARED]
-    rows.sort(key=lambda row: (order.index(row[0].judgement.verdict), [-number for number in _badness(row[1])]))
+    rows.sort(
+        key=lambda row: (
+            not row[0].judged,
+            order.index(row[0].judgement.verdict),
+            [-number for number in _badness(row[1])],
+        )
+    )
     parts: list[RenderableType] = []
     for name in dict.fromkeys(output.name for _, output in rows[:MOST_PAIRS]):
         table = _table("pair", "verdict", *_NUMBERS)

@@ -11,13 +11,15 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 import deltann.lowering
+from deltann import registry
 from deltann.artifact import Artifact
-from deltann.backend import Backend, Calibrated, Tensors, calibration_samples, settings
+from deltann.backend import Backend, Calibrated, LowersWith, Tensors, calibration_samples, settings
 from deltann.environment import Environment
 from deltann.model import Model, sha256_of
 
@@ -83,6 +85,7 @@ def _key(backend: Backend, model: Model, env: Environment, calibration: Sequence
         "device": env.device or backend.devices()[0],
         "version": backend.version(),
         "adapter": _source_digest(backend),
+        "with": [_told_of(name) for name in (backend.lowers_with if isinstance(backend, LowersWith) else ())],
         "calibration": calibration and _digest(calibration),
         "host": _cpu(),
     }
@@ -97,6 +100,16 @@ def _digest(batches: Sequence[Tensors]) -> str:
             digest.update(f"{name} {batch[name].dtype} {batch[name].shape} ".encode())
             digest.update(np.ascontiguousarray(batch[name]).data)
     return digest.hexdigest()
+
+
+def _told_of(name: str) -> list[str]:
+    """The version of a PyPI project, or of a backend's framework with its adapter's source; none where missing."""
+    try:
+        if name not in registry.names():
+            return [name, version(name)]
+        return [name, registry.get(name).version(), _source_digest(registry.get(name))]
+    except PackageNotFoundError:
+        return [name]
 
 
 def _source_digest(backend: Backend) -> str:

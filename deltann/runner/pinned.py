@@ -15,6 +15,7 @@ from pathlib import Path
 
 import deltann
 from deltann import registry
+from deltann.backend import LowersWith
 from deltann.environment import Environment
 from deltann.errors import Unavailable, one_line
 
@@ -41,10 +42,11 @@ def interpreter(environment: Environment, cache: Path) -> Interpreter:
     if not (folder / ".ready").is_file():
         _build(folder, [requirement, *_beside(environment.backend, backend.distribution)])
     sources = folder / "sources"
-    adapter = sys.modules[type(backend).__module__].__package__ or type(backend).__module__
-    _link(sources, [deltann.__name__, adapter.partition(".")[0]])
+    others = backend.lowers_with if isinstance(backend, LowersWith) else ()
+    adapters = [backend, *(registry.get(name) for name in others if name in registry.names())]
+    _link(sources, [deltann.__name__, *(type(adapter).__module__.partition(".")[0] for adapter in adapters)])
     entry = f"{type(backend).__module__}:{type(backend).__qualname__}"
-    # Only these two packages come from here: everything else must be the pinned environment's own.
+    # Only these packages come from here: everything else must be the pinned environment's own.
     variables = {"PYTHONPATH": str(sources), registry.EXTRA: f"{environment.backend}={entry}"}
     return Interpreter([str(folder / "bin" / "python")], variables)
 

@@ -67,6 +67,9 @@ class Worker:
         artifact, cached = lower_or_reuse(backend, model, environment, Path(request["cache"]), calibration)
         lowered = time.perf_counter()
         enter(Stage.LOAD)
+        # What an earlier request loaded would stay in memory.
+        self._executable = None
+        self._loaded.close()
         self._executable = self._loaded.enter_context(backend.load(artifact, environment))
         return {
             "version": backend.version(),

@@ -69,6 +69,33 @@ class TestTvmUnoptimised(BackendConformance):
     quick = ("contract", "deterministic_artifact", "conv_bn_relu", "mixed_inputs", "whole")
 
 
+class TestOpenvino(BackendConformance):
+    spec = "openvino-f32"
+    quick = ("contract", "deterministic_artifact", "conv_bn_relu", "two_outputs", "mixed_inputs", "odd_names", "opset7")
+
+
+class TestOpenvinoDefault(BackendConformance):
+    spec = "openvino"
+    tolerance = 0.03  # bfloat16 where the CPU has it
+    quick = ("contract", "conv_bn_relu")
+
+
+class TestOpenvinoInt8(BackendConformance):
+    spec = "openvino-int8"
+    tolerance = 0.6
+    quick = ("contract", "calibration", "deterministic_artifact", "conv_bn_relu", "two_outputs")
+
+
+class TestTract(BackendConformance):
+    spec = "tract"
+    known: ClassVar = {"float16": notyet(Unsupported, "tract 0.23.9 types a half-precision Gemm as float32")}
+
+
+class TestIree(BackendConformance):
+    spec = "iree"
+    quick = ("contract", "deterministic_artifact", "classifier", "reshape_by_shape", "mixed_inputs", "odd_names")
+
+
 def test_every_backend_is_here() -> None:
     ours = {Environment.parse(suite.spec).backend for suite in BackendConformance.__subclasses__()}
     assert set(registry.names()) <= ours

@@ -1,0 +1,1 @@
+"""The same scoreboard for a terminal, a program, a repository and a browser."""
