@@ -35,7 +35,7 @@ def test_each_file_runs_where_it_can_be_read_and_all_meet(compare):
         assert cell["accuracy"]["logits" if cell["role"] == "against" else "Identity"] > 0.5, "rows are off by one"
     assert done.json["cells"][0]["actual"]["precision"].startswith("int8")
     for pair in pairs.values():
-        (output,) = pair["outputs"]
+        (output,) = pair["comparison"]["outputs"]
         assert output["classification"]["disagreements"] <= 4
 
 
