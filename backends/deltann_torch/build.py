@@ -111,8 +111,8 @@ class _Builder:
         metas = tuple(value.constant if constant else value.meta for value in inputs)
         call = Call(node, tuple(value.constant for value in inputs), metas, precision, subgraph)
         fn = entry.factory(call)
-        if entry.unsigned:
-            fn = _unsigned(fn, call, entry)
+        if unsigned := entry.traits.get("unsigned"):
+            fn = _unsigned(fn, call, unsigned)
         extras = [self.known(tensor.to(self.device)) for tensor in call.extras]
         return self.emit(node, fn, entry.host, [*inputs, *inner, *extras])
 
@@ -216,7 +216,7 @@ class _Builder:
         return module
 
 
-def _unsigned(fn: table.Fn, call: Call, entry: table.Entry) -> table.Fn:
+def _unsigned(fn: table.Fn, call: Call, how: str) -> table.Fn:
     """`fn` made to work on the unsigned types that torch hardly computes, where an input has one."""
     declared = schema(call.node.op, call.node.domain, call.node.opset)
     if declared is None:
@@ -228,12 +228,12 @@ def _unsigned(fn: table.Fn, call: Call, entry: table.Entry) -> table.Fn:
         dtype = next((known for known in dtypes if known in _UNSIGNED), None)
         if dtype is None:
             return fn
-        if dtype == torch.uint64 and entry.unsigned == "small":
+        if dtype == torch.uint64 and how == "small":
             raise call.unsupported("uint64, which torch does not compute")
         same = tuple(known == dtype for known in dtypes)
         formal = formals[min(same.index(True), len(formals) - 1)]
         outputs = tuple(results[min(i, len(results) - 1)] == formal for i in range(call.n_outputs))
-        return table.widened(fn, dtype, same, outputs, entry.unsigned == "ordered")
+        return table.widened(fn, dtype, same, outputs, how == "ordered")
 
     known = [call.dtype(i) for i in range(call.n_inputs)]
     if all(dtype is not None or not call.has(i) for i, dtype in enumerate(known)):

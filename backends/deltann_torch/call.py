@@ -9,49 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from deltann.errors import Unsupported
-from deltann.lowering.graph import Graph, Node
+from deltann.lowering.call import NodeCall
+from deltann.lowering.graph import Graph
 from deltann_torch.dtypes import at_precision, to_torch, torch_dtype
 
 
 @dataclass
-class Call:
+class Call(NodeCall):
     """A node with what is known of its inputs at build time.
 
-    `constants` are values known now; `metas` are tensors without data that tell shape and dtype; both are None where
+    `constants` are tensors known now; `metas` are tensors without data that tell shape and dtype; both are None where
     nothing is known. `extras` are further constants that the callable takes after the node's own inputs.
     """
 
-    node: Node
-    constants: tuple[Any, ...]
     metas: tuple[Any, ...]
     precision: torch.dtype | None
     subgraph: Callable[[Graph, Mapping[str, Any]], Any]
     extras: list[torch.Tensor] = field(default_factory=list)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """An attribute, or `default` where neither the node nor the schema gives it."""
-        return self.node.attributes.get(name, default)
-
-    @property
-    def n_inputs(self) -> int:
-        return len(self.node.inputs)
-
-    @property
-    def n_outputs(self) -> int:
-        return len(self.node.outputs)
-
-    def wants(self, output: int) -> bool:
-        """Whether the node names that output."""
-        return output < len(self.node.outputs) and bool(self.node.outputs[output])
-
-    def has(self, index: int) -> bool:
-        """Whether the node has that optional input."""
-        return index < len(self.node.inputs) and bool(self.node.inputs[index])
-
-    def constant(self, index: int) -> Any:
-        """The input's value where it is known at build time, else None."""
-        return self.constants[index] if self.has(index) else None
 
     def shape(self, index: int) -> tuple[int, ...] | None:
         """The input's shape where it is known at build time, else None."""
@@ -70,7 +44,3 @@ class Call:
     def tensor(self, array: Any) -> torch.Tensor:
         """A constant in its own type; the precision that the run asks for is applied where it is used."""
         return to_torch(np.asarray(array), own=True)
-
-    def unsupported(self, what: str) -> Unsupported:
-        """The error that says what of this operator cannot be lowered."""
-        return Unsupported(f"{self.node}: {what}")

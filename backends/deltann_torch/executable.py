@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,24 +16,27 @@ import torch
 from deltann.artifact import Artifact
 from deltann.backend import Backend, Executable, Tensors, enter, settings
 from deltann.environment import Environment
+from deltann.lowering.files import MODEL
 from deltann.outcome import Stage
 from deltann_torch.compilation import cached_in, compiled, threads_set, warm_up
 from deltann_torch.dtypes import FLOAT_NAMES, FLOATS, to_numpy, to_torch
-from deltann_torch.lowering import CACHE, MODEL, Lowering, device_of, module
+from deltann_torch.lowering import CACHE, Lowering, device_of, module
 
 
 @contextmanager
 def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Executable]:
     """See `Backend.load`. In compile mode the model is compiled, or taken from its cache, before it is handed out."""
     threads = settings(backend, env)["threads"]
+    asked = int(threads) if isinstance(threads, int) else None
     lowering = Lowering.read(artifact.folder)
     device = device_of(env)
     with ExitStack() as stack:
-        stack.enter_context(threads_set(int(threads) if isinstance(threads, int) else None))
+        stack.enter_context(threads_set(asked))
         built = module(lowering, onnx.load(artifact.folder / MODEL), device)
         elsewhere = {str(buffer.device) for buffer in built.buffers() if buffer.device.type != device.type}
         if elsewhere:
             raise RuntimeError(f"{device} was asked for, but constants of the model lie on {', '.join(elsewhere)}")
+        precision = _precision(built.buffers(), lowering)
         constants = frozenset(buffer.untyped_storage().data_ptr() for buffer in built.buffers())
         if lowering.mode == "compile":
             enter(Stage.COMPILE)
@@ -40,7 +44,7 @@ def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Exe
             built = compiled(built)
             warm_up(built, lowering.examples(device))
             enter(Stage.LOAD)
-        yield _Executable(built, lowering, device, constants)
+        yield _Executable(built, lowering, device, constants, precision, asked)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class _Executable:
     lowering: Lowering
     device: torch.device
     constants: frozenset[int]
+    precision: str
+    threads: int | None
 
     def run(self, inputs: Tensors) -> dict[str, npt.NDArray[np.generic]]:
         """Run once.
@@ -71,6 +77,21 @@ class _Executable:
                 for (name, dtype), output in zip(self.lowering.outputs, outputs, strict=True)
             }
 
+    def actual(self) -> dict[str, str]:
+        """See `deltann.backend.Telling`. torch computes in its operands' type, so most of it in the weights' own."""
+        if self.device.type == "cpu":
+            cpu = {
+                "threads": str(torch.get_num_threads()),
+                "device": f"cpu ({torch.backends.cpu.get_cpu_capability()})",
+            }
+            return {"precision": self.precision, **cpu}
+        facts = {"precision": self.precision, "device": torch.cuda.get_device_name(self.device)}
+        if self.threads is not None:
+            facts["ignored"] = f"threads={self.threads}: {self.device} computes"
+        if self.precision == "float32" and torch.backends.cudnn.allow_tf32:
+            facts["note"] = "cuDNN may compute float32 convolutions in TF32 (torch.backends.cudnn.allow_tf32)"
+        return facts
+
     def _array(self, output: torch.Tensor, dtype: str) -> npt.NDArray[np.generic]:
         """The output; only a float that a precision replaced gets its declared type again, so a wrong type shows."""
         array = to_numpy(output)
@@ -84,3 +105,13 @@ class _Executable:
         precision = self.lowering.dtype
         dtype = precision if precision is not None and tensor.dtype in FLOATS else tensor.dtype
         return tensor.to(self.device, dtype)
+
+
+def _precision(constants: Iterable[torch.Tensor], lowering: Lowering) -> str:
+    """The floating type of most of the weights' numbers; of the inputs, where there are no such weights."""
+    numbers: Counter[torch.dtype] = Counter()
+    for tensor in (*constants, *lowering.examples("meta")):
+        # Inputs have no say where there are weights: they count as one number.
+        numbers[tensor.dtype] += tensor.numel() if tensor.device.type != "meta" else 1
+    floats = [dtype for dtype, _ in numbers.most_common() if dtype in FLOATS]
+    return str(floats[0]).removeprefix("torch.") if floats else "integers"

@@ -23,15 +23,16 @@ from deltann.artifact import Artifact
 from deltann.backend import Backend, enter, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported
+from deltann.lowering.files import write_model
 from deltann.lowering.graph import read_graph
-from deltann.model import Model, fits_one_file
+from deltann.model import Model
 from deltann.outcome import Stage
 from deltann_torch.build import build
 from deltann_torch.compilation import cached_in, compiled, warm_up
 from deltann_torch.dtypes import at_precision, torch_dtype
 from deltann_torch.support import unsupported
 
-MODEL, LOWERING, CACHE = "model.onnx", "lowering.json", "inductor"
+LOWERING, CACHE = "lowering.json", "inductor"
 
 
 @dataclass(frozen=True)
@@ -111,22 +112,10 @@ def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Ar
     )
     proto = model.proto()
     built = module(lowering, proto, device)
-    files = [*_write_model(proto, workdir), LOWERING]
+    files = [*write_model(proto, workdir), LOWERING]
     lowering.write(workdir)
     if compiling:
         enter(Stage.COMPILE)
         with cached_in(workdir / CACHE, lowering.threads):
             warm_up(compiled(built), lowering.examples(device))
     return Artifact.of(workdir, files)
-
-
-def _write_model(proto: ModelProto, workdir: Path) -> list[str]:
-    """Write the model, external data inside, as one file, or where protobuf cannot hold it with its weights beside it.
-
-    `proto` is written and not its file copied: tensors of subgraphs and attributes may lie outside that file too.
-    """
-    if fits_one_file(proto):
-        onnx.save(proto, workdir / MODEL)
-        return [MODEL]
-    onnx.save(proto, workdir / MODEL, save_as_external_data=True, location="weights.bin")
-    return [MODEL, "weights.bin"]

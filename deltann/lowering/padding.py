@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 Ints = Sequence[int]
 
 
@@ -115,3 +118,17 @@ def transposed(
     else:
         begins, ends = win.pads[:rank], win.pads[rank:]
     return begins, tuple(end - extra for end, extra in zip(ends, output_padding, strict=True))
+
+
+def column_indices(block: Ints, dilations: Ints, strides: Ints, sizes: Ints) -> npt.NDArray[np.int64]:
+    """Col2Im: the flat position, in an image of `sizes` (pads included), of each element of each placed block.
+
+    The order is that of Col2Im's input: elements of the block first, then its placements, both row by row.
+    """
+    rank = len(block)
+    grid = np.zeros((), np.int64)
+    for k, dilation, stride, size in zip(block, dilations, strides, sizes, strict=True):
+        count = (size - (k - 1) * dilation - 1) // stride + 1
+        taps = np.arange(k)[:, None] * dilation + np.arange(count) * stride
+        grid = grid[..., None, None] * size + taps
+    return grid.transpose((*range(0, 2 * rank, 2), *range(1, 2 * rank, 2))).reshape(-1)

@@ -5,28 +5,94 @@ Source: the ONNX definition of Resize (opsets 10 to 19) and its reference implem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from deltann.errors import Unsupported
+from deltann.lowering.shapes import axes_of
+
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+
+
+Mode = Literal["nearest", "linear", "cubic"]
+_MODES: dict[str, Mode] = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "cubic": "cubic"}
 
 
 @dataclass(frozen=True)
 class Sampling:
     """The attributes of Resize that say where to sample and how to weigh."""
 
-    mode: Literal["nearest", "linear", "cubic"] = "nearest"
+    mode: Mode = "nearest"
     coordinates: str = "half_pixel"
     nearest: str = "round_prefer_floor"
     cubic_a: float = -0.75
     exclude_outside: bool = False
     antialias: bool = False
     extrapolation: float = 0.0
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any]) -> Sampling:
+        """The sampling that the attributes of a Resize or Upsample node ask for.
+
+        Raises:
+            Unsupported: a mode that the definition does not know.
+        """
+        mode = _MODES.get(attributes["mode"])
+        if mode is None:
+            raise Unsupported(f"Resize: mode={attributes['mode']}")
+        # Before opset 11 there was one rule: coordinates divided by the scale, and rounded down.
+        return cls(
+            mode=mode,
+            coordinates=attributes.get("coordinate_transformation_mode", "asymmetric"),
+            nearest=attributes.get("nearest_mode", "floor"),
+            cubic_a=attributes.get("cubic_coeff_a", -0.75),
+            exclude_outside=bool(attributes.get("exclude_outside", 0)),
+            antialias=bool(attributes.get("antialias", 0)),
+            extrapolation=attributes.get("extrapolation_value", 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one axis is sampled anew: `indices` and `weights` are `[out, taps]`; no weights: the first tap itself.
+
+    Where `outside`, `[out]`, is set, the output is the extrapolation value instead.
+    """
+
+    axis: int
+    indices: Indices
+    weights: Floats | None
+    outside: npt.NDArray[np.bool_] | None
+
+
+def plan(
+    attributes: Mapping[str, Any],
+    shape: Sequence[int],
+    roi: Sequence[float] | None,
+    scales: Sequence[float] | None,
+    sizes: Sequence[int] | None,
+) -> list[Step]:
+    """The axes that a Resize or Upsample node changes, for an input of `shape` and the values of its other inputs."""
+    sampling, rank = Sampling.of(attributes), len(shape)
+    axes = axes_of(attributes.get("axes"), rank)
+    policy = attributes.get("keep_aspect_ratio_policy", "stretch")
+    # Before opset 13 an input that is not used is given as an empty tensor.
+    out, ratios = output_sizes([shape[axis] for axis in axes], scales or None, sizes or None, policy)
+    crops = sampling.coordinates == "tf_crop_and_resize"
+    steps = []
+    for i, (axis, size, scale) in enumerate(zip(axes, out, ratios, strict=True)):
+        span = (roi[i], roi[i + len(axes)]) if crops and roi else (0.0, 1.0)
+        if shape[axis] == size and scale == 1 and span == (0.0, 1.0):
+            continue
+        indices, weights, outside = taps(sampling, shape[axis], size, scale, span)
+        single = weights.shape[1] == 1 and bool((weights == 1).all())
+        steps.append(Step(axis, indices, None if single else weights, outside if outside.any() else None))
+    return steps
 
 
 def output_sizes(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from deltann.lowering.scan import walk
 from deltann_torch.call import Call
 from deltann_torch.table import Fn, op
 
@@ -54,9 +55,7 @@ def _loop(call: Call) -> Fn:
 def _scan_batched(call: Call) -> Fn:
     if any(call.get("directions") or []):
         raise call.unsupported("directions in Scan before opset 9")
-    body, number = call.get("body"), call.get("num_scan_inputs")
-    inputs = call.n_inputs
-    scan = _scanner(call, body, number, [0] * number, [0] * number, None, None)
+    scan, inputs = _scanner(call), call.n_inputs
 
     def run(lengths: Any, *args: Any) -> Any:
         if lengths is not None:
@@ -69,38 +68,19 @@ def _scan_batched(call: Call) -> Fn:
 
 
 @op("Scan", 9)
-def _scan(call: Call) -> Fn:
-    number = call.get("num_scan_inputs")
-    axes = call.get("scan_input_axes") or [0] * number
-    directions = call.get("scan_input_directions") or [0] * number
-    return _scanner(
-        call,
-        call.get("body"),
-        number,
-        axes,
-        directions,
-        call.get("scan_output_axes"),
-        call.get("scan_output_directions"),
-    )
-
-
-def _scanner(
-    call: Call, body: Any, number: int, axes: list[int], directions: list[int], out_axes: Any, out_directions: Any
-) -> Fn:
-    module = call.subgraph(body, {})
-    states = len(body.inputs) - number
-    outputs = len(body.outputs) - states
-    out_axes, out_directions = out_axes or [0] * outputs, out_directions or [0] * outputs
+def _scanner(call: Call) -> Fn:
+    way = walk(call.node.attributes)
+    module, states, number = call.subgraph(way.body, {}), way.states, len(way.inputs)
 
     def run(*args: Any) -> tuple[Any, ...]:
         state = list(args[:states])
         scanned, captured = args[states : states + number], args[states + number :]
-        length = scanned[0].shape[axes[0]]
-        collected: list[list[Any]] = [[] for _ in range(outputs)]
+        length = scanned[0].shape[way.inputs[0][0]]
+        collected: list[list[Any]] = [[] for _ in way.outputs]
         for t in range(length):
             items = [
                 value.select(axis, length - 1 - t if backwards else t)
-                for value, axis, backwards in zip(scanned, axes, directions, strict=True)
+                for value, (axis, backwards) in zip(scanned, way.inputs, strict=True)
             ]
             results = module(*state, *items, *captured)
             state = list(results[:states])
@@ -108,7 +88,7 @@ def _scanner(
                 scan.append(value)
         stacked = (
             torch.stack(list(reversed(scan)) if backwards else scan, axis)
-            for scan, axis, backwards in zip(collected, out_axes, out_directions, strict=True)
+            for scan, (axis, backwards) in zip(collected, way.outputs, strict=True)
         )
         return (*state, *stacked)
 

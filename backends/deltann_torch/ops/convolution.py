@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from deltann.lowering.padding import Window, transposed, window
+from deltann.lowering.padding import Window, column_indices, transposed, window
 from deltann_torch.call import Call
 from deltann_torch.table import Fn, op
 
@@ -93,14 +93,8 @@ def _col2im(call: Call) -> Fn:
         p = pads or [0] * (2 * rank)
         begins, ends = p[:rank], p[rank:]
         padded = [n + b + e for n, b, e in zip(image, begins, ends, strict=True)]
-        counts = [(n - (k - 1) * i - 1) // j + 1 for n, k, i, j in zip(padded, block, d, s, strict=True)]
         # Each column is one placement of the block; add every one of its elements where it belongs.
-        grid = torch.zeros((), dtype=torch.int64, device=x.device)
-        for k, i, j, count, size in zip(block, d, s, counts, padded, strict=True):
-            taps = torch.arange(k, device=x.device)[:, None] * i + torch.arange(count, device=x.device) * j
-            grid = grid[..., None, None] * size + taps.reshape((1,) * grid.dim() + taps.shape)
-        order = [*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)]
-        index = grid.permute(order).reshape(-1)
+        index = torch.as_tensor(column_indices(block, d, s, padded), device=x.device)
         total = 1
         for size in padded:
             total *= size

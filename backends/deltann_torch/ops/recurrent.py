@@ -8,15 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from deltann.lowering.recurrent import Activation, activations, reversals
 from deltann_torch.call import Call
 from deltann_torch.table import Fn, op
 
 Step = Callable[..., Any]
 
 
-def _activation(call: Call, name: str, alpha: float | None, beta: float | None) -> Fn:
-    # The defaults are those of the operators of the same names.
-    match name.lower():
+def _activation(call: Call, activation: Activation) -> Fn:
+    parameters = activation.parameters
+    match activation.name:
         case "tanh":
             return torch.tanh
         case "sigmoid":
@@ -28,45 +29,26 @@ def _activation(call: Call, name: str, alpha: float | None, beta: float | None) 
         case "softplus":
             return F.softplus
         case "leakyrelu":
-            slope = 0.01 if alpha is None else alpha
-            return lambda x: F.leaky_relu(x, slope)
+            return lambda x: F.leaky_relu(x, parameters[0])
         case "elu":
-            a = 1.0 if alpha is None else alpha
-            return lambda x: F.elu(x, a)
+            return lambda x: F.elu(x, parameters[0])
         case "thresholdedrelu":
-            t = 1.0 if alpha is None else alpha
-            return lambda x: torch.where(x > t, x, 0)
+            return lambda x: torch.where(x > parameters[0], x, 0)
         case "hardsigmoid":
-            a, b = (0.2 if alpha is None else alpha), (0.5 if beta is None else beta)
-            return lambda x: torch.clamp(x * a + b, 0.0, 1.0)
+            return lambda x: torch.clamp(x * parameters[0] + parameters[1], 0.0, 1.0)
         case "affine":
-            a, b = (1.0 if alpha is None else alpha), (0.0 if beta is None else beta)
-            return lambda x: x * a + b
+            return lambda x: x * parameters[0] + parameters[1]
         case "scaledtanh":
-            a, b = (1.0 if alpha is None else alpha), (1.0 if beta is None else beta)
-            return lambda x: a * torch.tanh(b * x)
-    raise call.unsupported(f"activation {name}")
-
-
-def _activations(call: Call, default: Sequence[str], directions: int) -> list[list[Fn]]:
-    names = call.get("activations") or list(default) * directions
-    alphas, betas = list(call.get("activation_alpha") or []), list(call.get("activation_beta") or [])
-    # The lists have an item for each activation that takes one, in order.
-    takes_alpha = {"leakyrelu", "elu", "thresholdedrelu", "hardsigmoid", "affine", "scaledtanh"}
-    takes_beta = {"hardsigmoid", "affine", "scaledtanh"}
-    fns = []
-    for name in names:
-        alpha = alphas.pop(0) if alphas and name.lower() in takes_alpha else None
-        beta = betas.pop(0) if betas and name.lower() in takes_beta else None
-        fns.append(_activation(call, name, alpha, beta))
-    return [fns[i * len(default) : (i + 1) * len(default)] for i in range(directions)]
+            return lambda x: parameters[0] * torch.tanh(parameters[1] * x)
+    raise call.unsupported(f"activation {activation.name}")
 
 
 def _recurrent(call: Call, default: Sequence[str], gates: int, make: Callable[[Call, list[Fn]], Step]) -> Fn:
     """Unrolls `make`'s step over time, for each direction; a step maps (x, state, w, r, bias halves, peepholes)."""
-    direction, hidden, layout = call.get("direction"), call.get("hidden_size"), call.get("layout", 0)
-    reverse = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
-    steps = [make(call, fns) for fns in _activations(call, default, len(reverse))]
+    hidden, layout = call.get("hidden_size"), call.get("layout", 0)
+    reverse = reversals(call.node.attributes)
+    chosen = activations(call.node.attributes, default)
+    steps = [make(call, [_activation(call, activation) for activation in own]) for own in chosen]
     has_cell = gates == 4
 
     def run(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from deltann.lowering.resize import Sampling, output_sizes, taps
-from deltann.lowering.shapes import axes_of
+from deltann.lowering.resize import Step, plan
 from deltann_torch.call import Call
 from deltann_torch.table import Fn, op
-
-Plan = list[tuple[int, Any, Any, Any]]
 
 
 def _along(x: Any, axis: int, indices: Any, weights: Any) -> Any:
@@ -27,22 +24,6 @@ def _along(x: Any, axis: int, indices: Any, weights: Any) -> Any:
         part = x.index_select(axis, indices[:, tap]) * weights[:, tap].reshape(view)
         y = part if y is None else y + part
     return y
-
-
-def _plan(
-    sampling: Sampling, shape: Sequence[int], sizes: Sequence[int], scales: Sequence[float], roi: Sequence[float] | None
-) -> Plan:
-    """(axis, indices, weights or None, outside or None) for each axis that changes."""
-    plan = []
-    rank = len(shape)
-    for axis, (size, out, scale) in enumerate(zip(shape, sizes, scales, strict=True)):
-        span = (roi[axis], roi[axis + rank]) if roi else (0.0, 1.0)
-        if size == out and scale == 1 and span == (0.0, 1.0):
-            continue
-        indices, weights, outside = taps(sampling, size, out, scale, span)
-        single = weights.shape[1] == 1 and bool((weights == 1).all())
-        plan.append((axis, indices, None if single else weights, outside if outside.any() else None))
-    return plan
 
 
 def _run(x: Any, plan: Sequence[Any], extrapolation: float) -> Any:
@@ -59,30 +40,26 @@ def _run(x: Any, plan: Sequence[Any], extrapolation: float) -> Any:
     return y.to(dtype)
 
 
-def _sampling(call: Call) -> Sampling:
-    mode = {"bilinear": "linear"}.get(call.get("mode"), call.get("mode"))
-    if mode not in ("nearest", "linear", "cubic"):
-        raise call.unsupported(f"mode={mode}")
-    # Before opset 11 there was one rule: coordinates divided by the scale, and rounded down.
-    return Sampling(
-        mode=mode,
-        coordinates=call.get("coordinate_transformation_mode", "asymmetric"),
-        nearest=call.get("nearest_mode", "floor"),
-        cubic_a=call.get("cubic_coeff_a", -0.75),
-        exclude_outside=bool(call.get("exclude_outside", 0)),
-        antialias=bool(call.get("antialias", 0)),
-        extrapolation=call.get("extrapolation_value", 0.0),
-    )
+def _arrays(step: Step) -> list[Any]:
+    return [step.indices, step.weights, step.outside]
 
 
-def _lower(call: Call, plan: Callable[[Sequence[int], list[Any]], Plan], places: Sequence[int], outside: float) -> Fn:
-    """A callable that resizes by `plan`, a function of the input's shape and of the values of the inputs `places`."""
-    known = [call.constant(at) for at in places]
+def _lower(call: Call, roi: int, scales: int, sizes: int, fixed: Sequence[float] | None = None) -> Fn:
+    """A callable that resizes by the values of the inputs at those places (one that is not there: no such value);
+    `fixed` are scales that an attribute gives."""
+    attributes, places = dict(call.node.attributes), (roi, scales, sizes)
+    outside = call.get("extrapolation_value", 0.0)
     shape, dtype, inputs = call.shape(0), call.dtype(0), call.n_inputs
+
+    def planned(size: Sequence[int], values: Sequence[Any]) -> list[Step]:
+        given = [None if value is None else value.tolist() for value in values]
+        return plan(attributes, size, given[0], fixed or given[1], given[2])
+
+    known = [call.constant(at) for at in places]
     if shape is not None and all(k is not None or not call.has(at) for k, at in zip(known, places, strict=True)):
-        steps = plan(shape, [None if value is None else value.tolist() for value in known])
-        layout = [(axis, [array is not None for array in arrays]) for axis, *arrays in steps]
-        call.extras += [_extra(array, dtype) for _, *arrays in steps for array in arrays if array is not None]
+        steps = planned(shape, known)
+        layout = [(step.axis, [array is not None for array in _arrays(step)]) for step in steps]
+        call.extras += [_extra(array, dtype) for step in steps for array in _arrays(step) if array is not None]
 
         def run(*args: Any) -> Any:
             rest = iter(args[inputs:])
@@ -91,12 +68,12 @@ def _lower(call: Call, plan: Callable[[Sequence[int], list[Any]], Plan], places:
 
         return run
 
-    def dynamic(x: Any, *args: Any) -> Any:
-        given = (x, *args, *(None,) * 4)
-        steps = plan(tuple(x.shape), [None if given[at] is None else given[at].tolist() for at in places])
+    def dynamic(*args: Any) -> Any:
+        x = args[0]
+        steps = planned(tuple(x.shape), [args[at] if at < len(args) else None for at in places])
         ready = [
-            (axis, *(None if array is None else _extra(array, x.dtype).to(x.device) for array in arrays))
-            for axis, *arrays in steps
+            (step.axis, *(None if array is None else _extra(array, x.dtype).to(x.device) for array in _arrays(step)))
+            for step in steps
         ]
         return _run(x, ready, outside)
 
@@ -110,42 +87,23 @@ def _extra(array: Any, dtype: Any) -> torch.Tensor:
     return tensor.to(dtype if dtype is not None and dtype.is_floating_point else torch.float32)
 
 
+_ABSENT = 4
+"""A place beyond every input."""
+
+
 @op("Upsample", 7)
 def _upsample_attribute(call: Call) -> Fn:
-    scales, sampling = call.get("scales"), _sampling(call)
-
-    def plan(shape: Sequence[int], _values: list[Any]) -> Plan:
-        return _plan(sampling, shape, *output_sizes(shape, scales, None), None)
-
-    return _lower(call, plan, (), 0.0)
+    return _lower(call, _ABSENT, _ABSENT, _ABSENT, call.get("scales"))
 
 
 @op("Upsample", 9)
 @op("Resize", 10)
 def _resize_by_scales(call: Call) -> Fn:
-    sampling = _sampling(call)
-
-    def plan(shape: Sequence[int], values: list[Any]) -> Plan:
-        return _plan(sampling, shape, *output_sizes(shape, values[0], None), None)
-
-    return _lower(call, plan, (1,), 0.0)
+    return _lower(call, _ABSENT, 1, _ABSENT)
 
 
 @op("Resize", 11)
 def _resize(call: Call) -> Fn:
-    sampling, policy, some = _sampling(call), call.get("keep_aspect_ratio_policy", "stretch"), call.get("axes")
-    crops = sampling.coordinates == "tf_crop_and_resize"
-
-    def plan(shape: Sequence[int], values: list[Any]) -> Plan:
-        roi, scales, sizes = values
-        axes, rank = axes_of(some, len(shape)), len(shape)
-        # Before opset 13 an input that is not used is given as an empty tensor.
-        out, ratios = output_sizes([shape[axis] for axis in axes], scales or None, sizes or None, policy)
-        full_out, full_scales, full_roi = list(shape), [1.0] * rank, [0.0] * rank + [1.0] * rank
-        for i, axis in enumerate(axes):
-            full_out[axis], full_scales[axis] = out[i], ratios[i]
-            if crops:
-                full_roi[axis], full_roi[axis + rank] = roi[i], roi[i + len(axes)]
-        return _plan(sampling, shape, full_out, full_scales, full_roi)
-
-    return _lower(call, plan, (1, 2, 3) if crops else (4, 2, 3), sampling.extrapolation)
+    # The region counts where it crops; elsewhere it need not be known.
+    crops = call.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    return _lower(call, 1 if crops else _ABSENT, 2, 3)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from deltann.lowering.mel import mel_weights
 from deltann.lowering.shapes import axis_of
 from deltann_torch.call import Call
 from deltann_torch.table import Fn, op
@@ -55,25 +56,7 @@ def _stft(call: Call) -> Fn:
     return run
 
 
-def _frequency(mel: Any) -> Any:
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
-
-
 @op("MelWeightMatrix", host=(0, 1, 2, 3, 4))
 def _mel(call: Call) -> Fn:
     dtype = call.element(call.get("output_datatype", 1))
-
-    def run(bins: int, length: int, rate: int, low: float, high: float) -> Any:
-        spectrum = length // 2 + 1
-        ends = torch.tensor([low, high], dtype=torch.float64)
-        mels = 2595.0 * torch.log10(1.0 + ends / 700.0)
-        edges = mels[0] + torch.arange(bins + 2) * ((mels[1] - mels[0]) / (bins + 2))
-        at = torch.floor((length + 1) * _frequency(edges) / rate)
-        lower, centre, upper = at[:-2], at[1:-1], at[2:]
-        k = torch.arange(spectrum, dtype=torch.float64)[:, None]
-        rising = torch.where(centre == lower, (k == centre).to(k.dtype), (k - lower) / (centre - lower))
-        falling = (upper - k) / (upper - centre)
-        weights = torch.where(k <= centre, rising, falling)
-        return torch.where((k >= lower) & (k < upper) | (k == centre), weights, 0).to(dtype)
-
-    return run
+    return lambda *values: torch.from_numpy(mel_weights(*values)).to(dtype)

@@ -5,18 +5,14 @@ Each that fails is listed in `KNOWN` with its exception and reason, strictly: on
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx.backend.test.case.node import collect_testcases
 
 from deltann.errors import Unsupported
 from deltann.lowering.graph import read_graph
+from deltann.testing.node_tests import array, check, each, node_tests, not_in, unmatched
 
 torch = pytest.importorskip("torch", reason="the torch backend needs torch")
 
@@ -66,59 +62,7 @@ KNOWN: dict[str, tuple[type[Exception], str]] = {
 }
 
 
-def _cases() -> list[Any]:
-    return list(_marked())
-
-
-def _marked() -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # onnx's generators divide by zero on purpose
-        cases = collect_testcases(None)  # type: ignore[no-untyped-call]  # onnx's
-    seen = set()
-    for number, case in enumerate(cases):
-        marks: list[Any] = []
-        for pattern, (error, reason) in KNOWN.items():
-            if fnmatchcase(case.name, pattern):
-                marks.append(pytest.mark.xfail(raises=error, reason=reason, strict=True))
-        operator = case.model.graph.node[0].op_type
-        # The fixed part: the first case of each operator, and every fifth.
-        if operator in seen and number % 5:
-            marks.append(pytest.mark.long)
-        seen.add(operator)
-        yield pytest.param(case, id=case.name, marks=marks)
-
-
-def _is_known(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in KNOWN)
-
-
-def _array(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_array(item) for item in value]
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-
-def _each(change: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    return [_each(change, item) for item in value] if isinstance(value, list) else change(value)
-
-
-def _check(got: Any, want: Any, rtol: float, atol: float) -> None:
-    if isinstance(want, list):
-        assert isinstance(got, list)
-        assert len(got) == len(want)
-        for one, other in zip(got, want, strict=True):
-            _check(one, other, rtol, atol)
-        return
-    got, want = to_numpy(got), np.asarray(want)
-    assert (got.dtype, got.shape) == (want.dtype, want.shape)
-    if want.dtype.kind == "V":
-        got, want = got.astype(np.float32), want.astype(np.float32)
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=atol)
-
-
-CASES = _cases()
+CASES = node_tests(KNOWN)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -127,7 +71,7 @@ def test_the_table_agrees_with_onnx(case: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", [pytest.param(p.values[0], id=p.id) for p in CASES if not _is_known(str(p.id))])
+@pytest.mark.parametrize("case", not_in(CASES, KNOWN))
 def test_what_only_the_data_tells_changes_no_answer(case: Any) -> None:
     """Nothing is known of the inputs when the module is built: an answer is right, or it is not given."""
     try:
@@ -140,25 +84,24 @@ def _agrees(case: Any, *, shapes_known: bool) -> None:
     graph = read_graph(case.model)
     assert case.data_sets
     for given, wanted in case.data_sets:
-        inputs = [_each(lambda value: to_torch(np.asarray(value)), _array(value)) for value in given]
-        metas = {n: _each(lambda t: t.to("meta"), value) for n, value in zip(graph.inputs, inputs, strict=False)}
+        inputs = [each(lambda value: to_torch(np.asarray(value)), array(value)) for value in given]
+        metas = {n: each(lambda t: t.to("meta"), value) for n, value in zip(graph.inputs, inputs, strict=False)}
         module = build(graph, metas if shapes_known else {}, None, torch.device("cpu"))
         with torch.inference_mode():
             outputs = module(*inputs)
         assert len(outputs) == len(wanted) > 0
         for got, want in zip(outputs, wanted, strict=True):
-            _check(got, _array(want), case.rtol, case.atol)
+            check(each(to_numpy, got), array(want), case.rtol, case.atol)
 
 
 def test_a_wrong_answer_would_be_seen() -> None:
-    one = torch.ones(3)
-    _check(one, np.ones(3, np.float32), 1e-3, 1e-7)
+    one = to_numpy(torch.ones(3))
+    check(one, np.ones(3, np.float32), 1e-3, 1e-7)
     for wrong in (np.ones(3, np.float64), np.ones((3, 1), np.float32), np.array([1, 1, 1.01], np.float32), []):
         with pytest.raises(AssertionError):
-            _check(one, wrong, 1e-3, 1e-7)
+            check(one, wrong, 1e-3, 1e-7)
 
 
 def test_what_is_known_to_fail_exists() -> None:
-    names = [param.id for param in CASES]
-    assert len(names) > 1800
-    assert [pattern for pattern in KNOWN if not any(fnmatchcase(str(name), pattern) for name in names)] == []
+    assert len(CASES) > 1800
+    assert unmatched(CASES, KNOWN) == []

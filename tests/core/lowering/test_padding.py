@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deltann.lowering.padding import Window, split, transposed, window
+from deltann.lowering.padding import Window, column_indices, split, transposed, window
 
 
 def _window(size_kernel: int, stride: int, dilation: int, pads: tuple[int, int], auto: str, ceil: bool) -> Window:
@@ -89,3 +89,24 @@ def test_transposed_same_multiplies_the_size_by_the_stride() -> None:
     (begin,), (end,) = transposed(win, (5,), (0,), None)
     assert (5 - 1) * 2 + 3 - begin - end == 10
     assert (begin, end) == (0, 1)
+
+
+@given(
+    block=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    extra=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+)
+def test_column_indices_place_every_element_of_every_block(
+    block: tuple[int, ...], dilations: tuple[int, ...], strides: tuple[int, ...], extra: tuple[int, ...]
+) -> None:
+    sizes = tuple((k - 1) * d + 1 + e for k, d, e in zip(block, dilations, extra, strict=True))
+    starts = [range(0, n - (k - 1) * d, s) for n, k, d, s in zip(sizes, block, dilations, strides, strict=True)]
+    want = [
+        (top + i * dilations[0]) * sizes[1] + left + j * dilations[1]
+        for i in range(block[0])
+        for j in range(block[1])
+        for top in starts[0]
+        for left in starts[1]
+    ]
+    assert column_indices(block, dilations, strides, sizes).tolist() == want

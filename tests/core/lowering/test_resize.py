@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltann.lowering.resize import Sampling, nearest_indices, output_sizes, positions, taps
+from deltann.errors import Unsupported
+from deltann.lowering.resize import Sampling, nearest_indices, output_sizes, plan, positions, taps
 
 _COORDINATES = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric"]
 
@@ -76,3 +77,26 @@ def test_a_crop_marks_what_lies_outside() -> None:
     _, _, outside = taps(sampling, 4, 4, 1.0, (-0.5, 1.0))
     # The samples lie at -1.5, 0, 1.5 and 3.
     assert outside.tolist() == [True, False, False, False]
+
+
+def test_only_axes_that_change_are_sampled_anew() -> None:
+    steps = plan(
+        {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, (1, 3, 4, 5), None, [1, 1, 2, 1], []
+    )
+    assert [(step.axis, step.indices.shape, step.outside) for step in steps] == [(2, (8, 2), None)]
+    assert steps[0].weights is not None
+    assert plan({"mode": "nearest"}, (1, 3, 4, 5), None, None, [1, 3, 4, 5]) == []
+
+
+def test_named_axes_are_resized_and_cropped() -> None:
+    attributes = {"mode": "nearest", "axes": [3, 2], "coordinate_transformation_mode": "tf_crop_and_resize"}
+    steps = plan(attributes, (1, 1, 4, 6), [0.5, 0.0, 1.5, 1.0], None, [3, 4])
+    assert [step.axis for step in steps] == [3]
+    assert steps[0].weights is None
+    assert steps[0].outside is not None
+    assert steps[0].outside.tolist() == [False, False, True]
+
+
+def test_an_unknown_mode_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="mode=lanczos"):
+        plan({"mode": "lanczos"}, (4,), None, [2.0], None)
