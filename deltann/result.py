@@ -266,16 +266,18 @@ def reference_cell(cells: Sequence[Cell], spec: str | None) -> Cell | None:
 def _pairs(cells: Sequence[Cell], reference: Cell | None) -> list[tuple[Cell, Cell]]:
     """(candidate, reference) of every pair.
 
-    Of two models, each environment's one against its other; where the environment does not read the first model's
-    format, its one against every environment's other.
+    Of two models, each environment's one against its other; where the environment reads only one model's format,
+    its one against every environment's other.
     """
     if any(cell.role != "model" for cell in cells):
-        first = {cell.environment: cell for cell in cells if cell.role == "model"}
+        bases = [cell for cell in cells if cell.role == "model"]
         others = [cell for cell in cells if cell.role != "model"]
+        both = {cell.environment for cell in bases} & {cell.environment for cell in others}
         return [
             (cell, base)
             for cell in others
-            for base in ([first[cell.environment]] if cell.environment in first else first.values())
+            for base in bases
+            if cell.environment == base.environment or not {cell.environment, base.environment} <= both
         ]
     pairs = [(second, first) for first, second in combinations(cells, 2)]
     return [(base, candidate) if candidate == reference else (candidate, base) for candidate, base in pairs]

@@ -124,7 +124,8 @@ def compare(
         if isinstance(source, RandomSource):
             _refuse_unlike(made)
         for cell in cells:
-            if (needed := samples_needed(cell)) > (there := len(made[cell.role].names)):
+            needed, there = samples_needed(cell, models[cell.role]), len(made[cell.role].names)
+            if needed > there:
                 raise UsageError(
                     f"{cell} is calibrated on {needed} samples, and the inputs have {there}: give more, or write "
                     f"{cell.environment.partition('[')[0]}[samples={there}]"

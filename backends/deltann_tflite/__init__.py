@@ -68,6 +68,8 @@ class TfliteBackend:
         """Operators that the `tf` table lacks; for a `.tflite` file, what it is not and has not."""
         if model.format == "tflite":
             return self._unlike(model, env)
+        if "samples" in dict(env.options) and not self.calibration_samples(env):
+            return "samples is for tflite-int8, and nothing is calibrated in other precisions: leave it out"
         if find_spec("tensorflow") is None:
             return None  # only `.tflite` files can do without; `lower` says what is missing
         from deltann_tensorflow.support import unsupported

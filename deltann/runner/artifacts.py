@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def lower_or_reuse(
     Raises:
         ValueError: the environment is calibrated on samples and has none.
     """
-    if calibration_samples(backend, env) and calibration is None:
+    if model.format == "onnx" and calibration_samples(backend, env) and calibration is None:
         raise ValueError(f"'{env}' is calibrated on samples of the inputs, and got none")
     folder = cache / "artifacts" / _key(backend, model, env, calibration)
     found = Artifact.read(folder)
@@ -53,27 +54,30 @@ def lower_or_reuse(
         if sha256_of(model.path) != model.sha256:
             raise RuntimeError(f"{model.path} changed while it was lowered; start again")
         artifact.save()
-        _replace(folder, work)
+        return _replace(folder, work) or Artifact(folder, artifact.files, artifact.digest), False
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Artifact(folder, artifact.files, artifact.digest), False
 
 
 def _sweep(parent: Path) -> None:
     """Remove what killed workers left half-made, once nobody can still be at it."""
     for left in parent.glob("*.*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another worker has just finished it
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
-def _replace(folder: Path, work: Path) -> None:
-    """Put `work` in the place of `folder`; another worker may just have made the same, which then serves."""
+def _replace(folder: Path, work: Path) -> Artifact | None:
+    """Put `work` in the place of `folder`; what another worker has just put there, and may be loading, then serves."""
+    if (found := Artifact.read(folder)) is not None:
+        return found
     shutil.rmtree(folder, ignore_errors=True)
     try:
         work.rename(folder)
     except OSError:
-        if Artifact.read(folder) is None:
+        if (found := Artifact.read(folder)) is None:
             raise
+    return found
 
 
 def _key(backend: Backend, model: Model, env: Environment, calibration: Sequence[Tensors] | None) -> str:

@@ -78,10 +78,10 @@ def begin(
     return Begun(worker, worker.log)
 
 
-def samples_needed(cell: Cell) -> int:
-    """On how many of the first samples the cell's lowering is calibrated."""
+def samples_needed(cell: Cell, model: Model) -> int:
+    """On how many of the first samples the cell's lowering is calibrated; a model of another format is finished."""
     environment = Environment.parse(cell.environment)
-    if registry.availability(environment.backend).state == "broken":
+    if model.format != "onnx" or registry.availability(environment.backend).state == "broken":
         return 0
     return calibration_samples(registry.get(environment.backend), environment)
 

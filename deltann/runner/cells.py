@@ -40,7 +40,7 @@ def ahead(cells: Sequence[Cell], models: Mapping[str, Model], limits: Limits) ->
         for number, cell in enumerate(cells[:AT_ONCE]):
             # A pinned version is first installed, which is not to be done for a request that may yet be refused; and
             # a cell that is calibrated needs the inputs.
-            if Environment.parse(cell.environment).version is not None or samples_needed(cell):
+            if Environment.parse(cell.environment).version is not None or samples_needed(cell, models[cell.role]):
                 continue
             log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}-{number}.log"
             # Whoever writes the inputs there says what is wrong with the cache.
@@ -77,7 +77,7 @@ def _side_by_side(
     with ExitStack() as ends:
         begun = {}
         for cell in cells:
-            its, needed = work[cell.role], samples_needed(cell)
+            its, needed = work[cell.role], samples_needed(cell, work[cell.role].model)
             calibration = its.request(needed) if needed else None
             begun[cell] = ahead.get(cell) or ends.enter_context(
                 begin(cell, its.model, cache_dir(), run.log(cell), limits.memory, calibration)

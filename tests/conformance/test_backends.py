@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import pytest
-
 from deltann import registry
 from deltann.environment import Environment
 from deltann.testing.conformance import BackendConformance, CellFailed, Unsupported, never, notyet
@@ -13,9 +11,6 @@ from deltann.testing.conformance import BackendConformance, CellFailed, Unsuppor
 _ORT = {"newest_opset": notyet(Unsupported, "ONNX Runtime 1.31 reads opset 26 at most")}
 _HALF = never(Unsupported, "ONNX Runtime's quantiser takes float32 weights")
 _NONE = never(Unsupported, "there is nothing in it that ONNX Runtime's quantiser takes")
-_TF: dict[str, pytest.MarkDecorator] = {
-    "threads": never(Unsupported, "TensorFlow takes its number of threads once a process; the bench shares one"),
-}
 
 
 class TestReference(BackendConformance):
@@ -77,19 +72,16 @@ class TestTvmUnoptimised(BackendConformance):
 class TestTensorFlow(BackendConformance):
     spec = "tf"
     quick = ("contract", "deterministic_artifact", "two_outputs", "conv_bn_relu", "mixed_inputs", "odd_names", "opset7")
-    known = _TF
 
 
 class TestTensorFlowEager(BackendConformance):
     spec = "tf-eager"
     quick = ("contract", "two_outputs")
-    known = _TF
 
 
 class TestTensorFlowXla(BackendConformance):
     spec = "tf-xla"
     quick = ("contract", "two_outputs")
-    known = _TF
 
 
 class TestTflite(BackendConformance):

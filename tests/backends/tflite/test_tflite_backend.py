@@ -177,6 +177,12 @@ def test_calibration_is_asked_for(net: Model, tmp_path: Path) -> None:
         settings(BACKEND, Environment.parse("tflite-int8[samples=0]"))
 
 
+def test_samples_that_nothing_is_calibrated_on_are_refused_and_not_ignored(net: Model) -> None:
+    for spec in ("tflite[samples=5]", "tflite-dynamic[samples=5]"):
+        assert "samples is for tflite-int8" in str(BACKEND.unsupported(net, Environment.parse(spec)))
+    assert BACKEND.unsupported(net, Environment.parse("tflite-int8[samples=5]")) is None
+
+
 def test_kernels_are_other_kernels(artifacts: dict[str, Artifact]) -> None:
     """Float results differ in the last digits, so the resolver is another one, and the plan says which."""
     outputs = {k: outputs_of(artifacts["tflite"], batch(1), f"tflite[kernels={k}]")["logits"] for k in KERNELS}

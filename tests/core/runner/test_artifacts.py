@@ -24,6 +24,14 @@ from deltann.testing.job import Job, prepare_request
 from deltann.testing.models import MODELS
 
 
+class Slow(FaultyBackend):
+    """While it lowers, another worker lowers the same and puts it into the cache."""
+
+    def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
+        lower_or_reuse(FaultyBackend(), model, env, workdir.parents[1])
+        return super().lower(model, env, workdir)
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
     return MODELS["classifier"]().save(tmp_path)
@@ -132,3 +140,28 @@ def test_a_damaged_artifact_is_lowered_again(damage: str, model: Model, tmp_path
         file.unlink()
     assert lower_or_reuse(FaultyBackend(), model, Environment.parse("faulty"), tmp_path) == (artifact, False)
     assert _cached(model, tmp_path)
+
+
+def test_what_another_worker_has_just_put_there_stays_where_it_is(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be loading from it; side by side, cells of one model given twice lower the same."""
+    monkeypatch.setattr("deltann.runner.artifacts._key", lambda *_: "key")
+    monkeypatch.setattr("deltann.runner.artifacts.os.getpid", iter(range(10)).__next__)
+    removed = []
+    monkeypatch.setattr(
+        "deltann.runner.artifacts.shutil.rmtree", lambda folder, **_: removed.append(Path(folder).name), raising=True
+    )
+    artifact, cached = lower_or_reuse(Slow(), model, Environment.parse("faulty"), tmp_path)
+    assert not cached
+    assert artifact == Artifact.read(tmp_path / "artifacts/key")
+    assert removed.count("key") == 1, "only the first, where nothing was"
+
+
+def test_what_another_worker_finishes_while_leftovers_are_looked_for_is_no_obstacle(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "artifacts").mkdir()
+    gone = tmp_path / "artifacts/key.17"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    assert not _cached(model, tmp_path)
