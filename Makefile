@@ -28,7 +28,8 @@ conformance: .venv/.ready
 	$(BIN)/pytest -m 'long or not long'
 
 scoreboard: .venv/.ready
-	$(BIN)/deltann scoreboard --out build/scoreboard --markdown docs/scoreboard.md
+	$(BIN)/deltann scoreboard --backends reference,ort,torch,openvino-f32,tract,iree,tvm,tflite,tf \
+	  --out build/scoreboard --markdown docs/scoreboard.md
 
 benchmarks: .venv/.ready
 	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6

@@ -27,8 +27,8 @@ from deltann.model import Model, load_model
 from deltann.output_map import parse_output_map
 from deltann.preprocess import Pipeline, load_pipeline
 from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
-from deltann.runner.cell import Begun, Work, samples_needed
-from deltann.runner.cells import Limits, Listener, ahead, run_cells
+from deltann.runner.cell import Begun, Limits, Work, samples_needed
+from deltann.runner.cells import Listener, ahead, run_cells
 from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
 from deltann.runner.memory import parse_memory
@@ -72,12 +72,13 @@ def compare(
     """Run `model` under each environment on identical inputs, and compare what comes out.
 
     Args:
-        model: an ONNX file.
+        model: an ONNX file, or a `.tflite` file (which `tflite` reads).
         backends: specs such as `"torch,ort-O1"` or `["torch", "tvm-O3"]`.
         inputs: a folder of images, an .npz or .npy file, `random:N[,seed=…,dist=normal|uniform]`, one array
             [N, …] for a model of one input, or arrays by input name.
-        against: a second ONNX file, compared with the first under each environment.
-        map_outputs: `{old: new}` or `["old=new"]`: output `old` of `model` is matched with `new` of `against`.
+        against: a second file, compared with the first under each environment.
+        map_outputs: `{old: new}` or `["old=new"]`: output `old` of `model` is matched with `new` of `against`;
+            either may end in `[START:STOP]`, the classes that count.
         shape: `{input: (1, 3, 224, 224)}` or `["input=1x3x224x224"]`, for dynamic dimensions other than the batch.
         preprocess: a preset's name, a TOML file or a `Pipeline`; images need one.
         labels: a CSV file with the samples' true classes; class = label + `label_offset`.
@@ -116,7 +117,7 @@ def compare(
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
     bindings = _bind(models, shape, batch_size)
     first = () if (folder / "run.json").exists() else cells
-    with ahead(first, {role: binding.model for role, binding in bindings.items()}, limits) as begun:
+    with ahead(first, {role: binding.model for role, binding in bindings.items()}, limits, listener) as begun:
         made = {
             role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
             for role, binding in bindings.items()

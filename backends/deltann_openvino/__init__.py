@@ -15,7 +15,7 @@ from onnx import defs
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant, enter, settings
 from deltann.environment import Environment
-from deltann.errors import Unsupported, UsageError
+from deltann.errors import Unsupported
 from deltann.model import Model
 from deltann.outcome import Stage
 from deltann_openvino.importing import import_nncf, import_openvino
@@ -94,10 +94,10 @@ class OpenvinoBackend:
 
         Raises:
             Unsupported: what OpenVINO's ONNX frontend refuses; see also `unsupported`.
-            UsageError: int8, which needs samples.
+            Unsupported: int8, which needs samples.
         """
         if self.calibration_samples(env):
-            raise UsageError(f"'{env}' is calibrated on samples of the inputs: give it some")
+            raise Unsupported(f"'{env}' is calibrated on samples of the inputs: give it some")
         if reason := self.unsupported(model, env):
             raise Unsupported(reason)
         network = read(model)

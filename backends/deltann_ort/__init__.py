@@ -15,7 +15,7 @@ import onnx
 from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Value, Variant, enter, settings
 from deltann.environment import Environment
-from deltann.errors import Unsupported, UsageError
+from deltann.errors import Unsupported
 from deltann.model import Model, fits_one_file
 from deltann.outcome import Stage
 from deltann_ort import convert, session
@@ -107,7 +107,7 @@ class OrtBackend:
         """Convert if asked to, optimise the graph once and keep it; for other providers keep source and settings.
 
         Raises:
-            UsageError: `env` is calibrated; it needs `lower_calibrated`.
+            Unsupported: `env` is calibrated; it needs `lower_calibrated`.
             Unsupported: an operator, opset or optimiser that this ORT lacks; a model larger than one protobuf can
                 be; nothing in it to quantise; see also `unsupported`.
         """
@@ -117,12 +117,12 @@ class OrtBackend:
         """See `lower`.
 
         Raises:
-            UsageError: no samples, or such as cannot calibrate this model; see `convert.quantise_static`.
+            Unsupported: no samples, or such as cannot calibrate this model; see `convert.quantise_static`.
         """
         if reason := self.unsupported(model, env):
             raise Unsupported(reason)
         if self.calibration_samples(env) and not batches:
-            raise UsageError(
+            raise Unsupported(
                 f"{env} is calibrated on the run's inputs, and got none: give inputs, or use ort-int8-dynamic"
             )
         values = settings(self, env)

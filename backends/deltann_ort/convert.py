@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from deltann.backend import Tensors
-from deltann.errors import Unsupported, UsageError, one_line
+from deltann.errors import Unsupported, one_line
 from deltann_ort.session import optimise
 
 _PER_CHANNEL_OPSET = 13
@@ -39,7 +39,7 @@ def quantise_static(
     The range of an activation is the least and greatest value over `batches`, which hold the inputs `names`.
 
     Raises:
-        UsageError: a batch lacks an input of the model, has one too many, or holds NaN or infinity.
+        Unsupported: a batch lacks an input of the model, has one too many, or holds NaN or infinity.
         Unsupported: no operator of the model can be quantised, its weights are float16, or `onnx.version_converter`
             cannot bring it to opset 13.
     """
@@ -134,8 +134,8 @@ class _Reader:
         if batch is None:
             return None
         if set(batch) != self._names:
-            raise UsageError(f"calibration samples of {sorted(batch)}, but the model takes {sorted(self._names)}")
+            raise Unsupported(f"calibration samples of {sorted(batch)}, but the model takes {sorted(self._names)}")
         for name, array in batch.items():
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                raise UsageError(f"a calibration sample of '{name}' holds NaN or infinity, which has no range")
+                raise Unsupported(f"a calibration sample of '{name}' holds NaN or infinity, which has no range")
         return dict(batch)

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help="The ONNX model.")
+@click.option("--model", type=click.Path(path_type=Path), help="The model: an .onnx file, or a .tflite one.")
 @click.option("--backends", help="Environments, comma-separated: torch,ort-O1,tvm-O3,torch[precision=float64].")
-@click.option("--against", type=click.Path(path_type=Path), help="A second ONNX model, compared under each backend.")
-@click.option(
-    "--map-outputs", multiple=True, metavar="OLD=NEW", help="Match output OLD of --model with NEW of --against."
-)
+@click.option("--against", type=click.Path(path_type=Path), help="A second model, compared under each backend.")
+@click.option("--map-outputs", multiple=True, metavar="OLD=NEW",
+              help="Match output OLD of --model with NEW of --against; OLD[1:] leaves out class 0.")  # fmt: skip
 @click.option("--inputs", help="A folder of images, an .npz or .npy file, or random:N[,seed=…,dist=normal|uniform]. "
               "[default: random:64]")  # fmt: skip
 @click.option("--shape", multiple=True, metavar="NAME=1x3x224x224", help="Bind the dynamic dimensions of an input.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from deltann import registry
@@ -40,12 +42,21 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a cell may take: seconds by stage (RUN: between two signs of progress), bytes of memory."""
+
+    seconds: Mapping[Stage, float]
+    memory: int
+
+
+@dataclass(frozen=True)
 class Begun:
-    """A cell whose worker is lowering and loading, or whose `outcome` is known without one."""
+    """A cell whose worker is lowering and loading, or of which it is known without one how it ends."""
 
     worker: WorkerProcess | None
     log: Path
-    outcome: Outcome | None = None
+    ready: Future[Reply]
+    """How lowering and loading ended."""
 
     def __enter__(self) -> Begun:
         return self
@@ -57,25 +68,49 @@ class Begun:
 
 
 def begin(
-    cell: Cell, model: Model, cache: Path, log: Path, memory_limit: int, calibration: Mapping[str, Any] | None = None
+    cell: Cell,
+    model: Model,
+    cache: Path,
+    log: Path,
+    limits: Limits,
+    notify: Notify,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Begun:
-    """Put a worker, whose log is `log` or a spare's own, on lowering and loading `model`, and return at once."""
+    """Put a worker, whose log is `log` or a spare's own, on lowering and loading `model`, and return at once.
+
+    A thread watches over its deadlines and its memory meanwhile, and calls `notify`.
+    """
     environment = Environment.parse(cell.environment)
     found = registry.availability(environment.backend)
     if found.state == "broken":
-        return Begun(None, log, Outcome(Status.FAILED, Stage.LOAD, Symptom.EXCEPTION, found.note, found.note))
+        return _ended(log, Outcome(Status.FAILED, Stage.LOAD, Symptom.EXCEPTION, found.note, found.note))
     if found.state == "unavailable" and environment.version is None:
-        return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=found.note))
+        return _ended(log, Outcome(Status.UNAVAILABLE, reason=found.note))
     try:
         python = interpreter(environment, cache)
     except Unavailable as error:
-        return Begun(None, log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
+        return _ended(log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
     spare = None if environment.version else take()
     worker = spare or WorkerProcess(log, python.command, python.variables)
-    worker.limit_memory(memory_limit)
+    worker.limit_memory(limits.memory)
     prepare = {"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)}
     worker.send(prepare if calibration is None else {**prepare, "calibration": calibration})
-    return Begun(worker, worker.log)
+    begun = Begun(worker, worker.log, Future())
+
+    def watch() -> None:
+        try:
+            begun.ready.set_result(worker.wait(limits.seconds, lambda stage: notify(stage, 0)))
+        except BaseException as error:  # whoever asks for the result gets it
+            begun.ready.set_exception(error)
+
+    Thread(target=watch, daemon=True).start()
+    return begun
+
+
+def _ended(log: Path, outcome: Outcome) -> Begun:
+    begun = Begun(None, log, Future())
+    begun.ready.set_result(Reply(outcome))
+    return begun
 
 
 def samples_needed(cell: Cell, model: Model) -> int:
@@ -84,13 +119,6 @@ def samples_needed(cell: Cell, model: Model) -> int:
     if model.format != "onnx" or registry.availability(environment.backend).state == "broken":
         return 0
     return calibration_samples(registry.get(environment.backend), environment)
-
-
-def wait_ready(begun: Begun, timeouts: Mapping[Stage, float], notify: Notify) -> Reply:
-    """Wait until the cell's worker has lowered and loaded; the outcome is OK, or how the cell ended."""
-    if begun.worker is None:
-        return Reply(begun.outcome or Outcome(Status.NOT_RUN))
-    return begun.worker.wait(timeouts, lambda stage: notify(stage, 0))
 
 
 def run_cell(

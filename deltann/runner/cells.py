@@ -6,31 +6,27 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 
 from deltann.cache import cache_dir
 from deltann.environment import Environment
 from deltann.model import Model
-from deltann.outcome import Stage, Status
-from deltann.runner.cell import Begun, Work, begin, run_cell, samples_needed, wait_ready
+from deltann.outcome import Status
+from deltann.runner.cell import Begun, Limits, Work, begin, run_cell, samples_needed
 from deltann.runner.spare import AT_ONCE
 from deltann.store import Cell, Run
 
 Listener = Callable[[str, str, int, int | None], None]
-"""Called with (what, doing, done, total): `("ort-O1", "RUN", 12, 64)`; a total of None is not known."""
+"""Called with (what, doing, done, total): `("ort-O1", "RUN", 12, 64)`; a total of None is not known.
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a cell may take: seconds by stage (RUN: between two signs of progress), bytes of memory."""
-
-    seconds: Mapping[Stage, float]
-    memory: int
+While cells lower it is called from threads of theirs.
+"""
 
 
 @contextmanager
-def ahead(cells: Sequence[Cell], models: Mapping[str, Model], limits: Limits) -> Iterator[Mapping[Cell, Begun]]:
+def ahead(
+    cells: Sequence[Cell], models: Mapping[str, Model], limits: Limits, listener: Listener
+) -> Iterator[Mapping[Cell, Begun]]:
     """The first of `cells`, begun before their run exists: their workers lower while the inputs are made.
 
     Their logs move to the run.
@@ -45,7 +41,8 @@ def ahead(cells: Sequence[Cell], models: Mapping[str, Model], limits: Limits) ->
             log = cache_dir() / "logs" / f"{os.getpid()}-{time.monotonic_ns()}-{number}.log"
             # Whoever writes the inputs there says what is wrong with the cache.
             with suppress(OSError):
-                begun[cell] = ends.enter_context(begin(cell, models[cell.role], cache_dir(), log, limits.memory))
+                notify = partial(_notify, listener, str(cell), None)
+                begun[cell] = ends.enter_context(begin(cell, models[cell.role], cache_dir(), log, limits, notify))
                 ends.callback(log.unlink, missing_ok=True)
         yield begun
 
@@ -80,13 +77,13 @@ def _side_by_side(
             its, needed = work[cell.role], samples_needed(cell, work[cell.role].model)
             calibration = its.request(needed) if needed else None
             begun[cell] = ahead.get(cell) or ends.enter_context(
-                begin(cell, its.model, cache_dir(), run.log(cell), limits.memory, calibration)
+                begin(cell, its.model, cache_dir(), run.log(cell), limits, notifiers[cell], calibration)
             )
-        ready = {cell: wait_ready(begun[cell], limits.seconds, notifiers[cell]) for cell in cells}
+        ready = {cell: begun[cell].ready.result() for cell in cells}
         for cell in cells:
             record = run_cell(run, cell, work[cell.role], limits.seconds, notifiers[cell], begun[cell], ready[cell])
             notifiers[cell](record.outcome.status, work[cell.role].samples)
 
 
-def _notify(listener: Listener, what: str, total: int, doing: str, done: int) -> None:
+def _notify(listener: Listener, what: str, total: int | None, doing: str, done: int) -> None:
     listener(what, doing, done, total)

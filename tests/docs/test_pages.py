@@ -23,5 +23,5 @@ PAGES = sorted(
 def test_a_page_is_whole(page: Path) -> None:
     text = page.read_text()
     assert "@@" not in text
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+    for target in re.findall(r"(?<!\\)\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / target).exists(), target

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from deltann.artifact import Artifact
 from deltann.backend import Telling, Tensors
 from deltann.environment import Environment
-from deltann.errors import Unsupported, UsageError
+from deltann.errors import Unsupported
 from deltann.model import Model, load_model
 from deltann.testing.models import MODELS
 from deltann_openvino import OpenvinoBackend
@@ -121,7 +121,7 @@ def test_calibration_is_asked_for_by_int8_alone(model: Model, tmp_path: Path) ->
     counts = {"openvino": 0, "openvino-f32": 0, "openvino-int8": 100, "openvino-int8[samples=7]": 7}
     for spec, count in counts.items():
         assert BACKEND.calibration_samples(Environment.parse(spec)) == count
-    with pytest.raises(UsageError, match="calibrated on samples"):
+    with pytest.raises(Unsupported, match="calibrated on samples"):
         _lower(model, "openvino-int8", tmp_path / "a")
     assert BACKEND.unsupported(model, Environment.parse("openvino-int8[samples=7]")) is None
     with pytest.raises(Unsupported, match="samples is for openvino-int8"):

@@ -16,7 +16,7 @@ from onnx import helper
 
 from deltann.backend import Calibrated, Tensors
 from deltann.environment import Environment
-from deltann.errors import Unsupported, UsageError
+from deltann.errors import Unsupported
 from deltann.model import Model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -177,15 +177,13 @@ def _nan() -> Iterator[Tensors]:
         (list(_nan()), "'x' holds NaN or infinity"),
     ],
 )
-def test_what_cannot_calibrate_is_a_usage_error(
-    samples: list[Tensors], message: str, model: Model, tmp_path: Path
-) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_what_cannot_calibrate_is_refused(samples: list[Tensors], message: str, model: Model, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match=message):
         BACKEND.lower_calibrated(model, Environment.parse("ort-int8"), tmp_path, samples)
 
 
 def test_lower_alone_cannot_calibrate(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="ort-int8 is calibrated on the run's inputs"):
+    with pytest.raises(Unsupported, match="ort-int8 is calibrated on the run's inputs"):
         BACKEND.lower(model, Environment.parse("ort-int8"), tmp_path)
     BACKEND.lower(model, Environment.parse("ort-int8-dynamic"), tmp_path)
 
@@ -279,5 +277,5 @@ def test_several_inputs_are_all_calibrated(tmp_path: Path) -> None:
         actual = np.asarray(executable.run(both[0])["y"])
     exact = np.einsum("oi,nihw->nohw", w[:, :, 0, 0], (both[0]["x"] + both[0]["z"]).astype(np.float64))
     assert 1e-3 < _error(actual, exact) < 0.05
-    with pytest.raises(UsageError, match=r"samples of \['x'\]"):
+    with pytest.raises(Unsupported, match=r"samples of \['x'\]"):
         BACKEND.lower_calibrated(model, env, tmp_path, batches())

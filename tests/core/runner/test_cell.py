@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deltann.outcome import Stage, Status, Symptom
-from deltann.runner.cell import Work, begin, run_cell, wait_ready
+from deltann.runner.cell import Limits, Work, begin, run_cell
 from deltann.runner.deadlines import parse_deadlines
 from deltann.store import Cell, CellRecord, Run, create_run, open_run
 from deltann.testing.faulty import ENTRY
@@ -77,9 +77,8 @@ def _execute(spec: str, run: Run, job: Job, tmp_path: Path) -> CellRecord:
     def notify(stage: str, done: int) -> None:
         told.append((stage, done))
 
-    with begin(cell, job.model, tmp_path / "cache", tmp_path / "ahead.log", 2**34) as begun:
-        ready = wait_ready(begun, timeouts, notify)
-        record = run_cell(run, cell, work, timeouts, notify, begun, ready)
+    with begin(cell, job.model, tmp_path / "cache", tmp_path / "ahead.log", Limits(timeouts, 2**34), notify) as begun:
+        record = run_cell(run, cell, work, timeouts, notify, begun, begun.ready.result())
     stored = open_run(run.folder).record(cell)
     assert (stored.outcome, dict(stored.facts)) == (record.outcome, dict(record.facts))
     assert bool(told) == (spec not in ("missing", "broken"))
