@@ -97,7 +97,13 @@ def cli() -> Cli:
 def start(*args: str | Path, under: Sequence[str] = (), **settings: Any) -> subprocess.Popen[str]:
     """The command in a process group of its own; `under` is a command that runs it."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
-    return subprocess.Popen([*under, *COMMAND, *map(str, args)], text=True, start_new_session=True, **streams)
+    command = [*under, *COMMAND, *map(str, args)]
+    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=_heed_ctrl_c, **streams)
+
+
+def _heed_ctrl_c() -> None:
+    # Under a shell's `&` these tests inherit that SIGINT is ignored, and Python would leave it so.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
