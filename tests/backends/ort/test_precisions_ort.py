@@ -225,7 +225,7 @@ def test_an_operator_that_ort_lacks_is_unsupported_by_name(spec: str, tmp_path: 
 def test_old_opsets_and_weights_among_the_inputs(
     spec: str, opset: int, ir_version: int, tmp_path: Path, x: Array, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING)  # NNCF raises the level of every handler there is, in whatever process it is in
+    caplog.set_level(logging.WARNING)  # an engine that ran in this process may have raised it
     model = network(tmp_path / "model", opset=opset, ir_version=ir_version)
     exact = run(lower(model, "ort", tmp_path / "float"), "ort", x)
     artifact = lower(model, spec, tmp_path / "low")
