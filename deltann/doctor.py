@@ -13,11 +13,11 @@ import numpy as np
 
 from deltann import registry
 from deltann.cache import cache_dir
+from deltann.host import host
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.runner.local import WorkerProcess
 from deltann.runner.memory import machine_memory
 from deltann.runner.outputs import read_outputs
-from deltann.store import host
 from deltann.testing.models import MODELS
 
 _LEAST_FREE_GB = 2.0

@@ -15,8 +15,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -373,33 +371,3 @@ def write_json(path: Path, data: Any) -> None:
     temporary = path.with_name(f"{path.name}.part")
     temporary.write_text(json.dumps(data, indent=1, allow_nan=False))
     temporary.replace(path)
-
-
-def host() -> dict[str, Any]:
-    """The machine a run was made on."""
-    return {
-        "node": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-    }
-
-
-def cpu_name() -> str:
-    """The processor's own name, where the system tells it."""
-    try:
-        lines: Iterator[str] = iter(Path("/proc/cpuinfo").read_text().splitlines())
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def git_revision() -> str | None:
-    """The revision of the checkout one stands in, `+` where it has changes; None outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None

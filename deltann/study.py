@@ -22,6 +22,7 @@ from deltann.dataset import Materialised, RandomSource, Source, materialise, par
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.frames import cell_table, sample_tables
+from deltann.host import git_revision, host
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.output_map import parse_output_map
@@ -153,8 +154,8 @@ def compare(
             "versions": {
                 name: registry.availability(name).version for name in sorted({e.backend for e in environments})
             },
-            "host": store.host(),
-            "git": store.git_revision(),
+            "host": host(),
+            "git": git_revision(),
         }
         with store.locked(folder):
             run = store.create_run(folder, document)

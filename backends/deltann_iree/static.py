@@ -16,6 +16,7 @@ from onnx import inliner, numpy_helper, shape_inference, version_converter
 from onnx.reference import ReferenceEvaluator
 
 from deltann.errors import Unsupported, one_line
+from deltann.lowering.static import with_static_inputs
 
 OPSET = 17
 """What IREE's guide asks for: of older operators its importer knows few."""
@@ -37,7 +38,7 @@ def static(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> onnx.
     """
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    proto = _bound(_raised(proto), shapes)
+    proto = with_static_inputs(_raised(proto), shapes)
     while True:
         inferred = shape_inference.infer_shapes(proto, data_prop=True)
         known = _known_shapes(inferred.graph)
@@ -56,18 +57,6 @@ def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
     except (version_converter.ConvertError, RuntimeError) as error:
         reason = one_line(str(error).rpartition("failed: ")[2])
         raise Unsupported(f"IREE reads opset {OPSET}, and onnx cannot convert opset {opset} to it: {reason}") from error
-
-
-def _bound(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
-    for value in proto.graph.input:
-        if value.name in shapes:
-            dims = value.type.tensor_type.shape.dim
-            del dims[:]
-            dims.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in shapes[value.name])
-    del proto.graph.value_info[:]  # as far as it holds symbols, it contradicts the static inputs
-    for value in proto.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    return proto
 
 
 def _known_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:

@@ -19,9 +19,10 @@ from deltann.artifact import Artifact
 from deltann.backend import Executable, Option, Tensors, Variant, enter
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, one_line
+from deltann.lowering.static import with_static_inputs
 from deltann.model import Model, fits_one_file
 from deltann.outcome import Stage
-from deltann_tract.binding import DTYPES, bound, facts
+from deltann_tract.binding import DTYPES, facts
 
 _MODEL = "model.onnx"
 _LOWERING = "lowering.json"
@@ -74,7 +75,9 @@ class TractBackend:
         proto = model.proto()
         if not fits_one_file(proto):
             raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
-        (workdir / _MODEL).write_bytes(bound(proto, model).SerializeToString(deterministic=True))
+        # A symbol is for tract a number of its own, never equal to 1.
+        with_static_inputs(proto, {spec.name: spec.static_shape for spec in model.inputs})
+        (workdir / _MODEL).write_bytes(proto.SerializeToString(deterministic=True))
         inputs = facts(model)
         lowering = {"inputs": inputs, "outputs": [spec.name for spec in model.outputs]}
         (workdir / _LOWERING).write_text(json.dumps(lowering))

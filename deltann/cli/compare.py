@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from deltann.cli.output import echo
 
 if TYPE_CHECKING:
     from deltann import Result
@@ -90,22 +91,14 @@ def show(result: Result, json_file: Path | None) -> None:
     from deltann.report.json import to_json
 
     if json_file is not None and str(json_file) == "-":
-        _write(to_json(result) + "\n")
+        echo(to_json(result) + "\n")
         return
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         print_result(result, console)
-    _write(captured.get())
+    echo(captured.get())
     if json_file is not None:
         try:
             json_file.write_text(to_json(result))
         except OSError as error:
             raise UsageError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error
-
-
-def _write(text: str) -> None:
-    try:
-        click.echo(text, nl=False)
-    except BrokenPipeError:
-        # Whoever reads has seen enough; the exit code still tells the verdict.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

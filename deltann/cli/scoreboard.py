@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from deltann.cli.output import echo
 
 if TYPE_CHECKING:
     from deltann.scoreboard.table import Scoreboard
@@ -71,7 +72,7 @@ def scoreboard(
     with progress() as listener:
         board = make(backends, Selection(cases, operator, sample), limits, out, listener)
     write_reports(board, elsewhere)
-    _write(to_json(board) + "\n" if to_stdout else _screen(board))
+    echo(to_json(board) + "\n" if to_stdout else _screen(board))
 
 
 def _screen(board: Scoreboard) -> str:
@@ -83,11 +84,3 @@ def _screen(board: Scoreboard) -> str:
     with console.capture() as captured:
         print_board(board, console)
     return captured.get()
-
-
-def _write(text: str) -> None:
-    try:
-        click.echo(text, nl=False)
-    except BrokenPipeError:
-        # Whoever reads has seen enough; the table is in the folder.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

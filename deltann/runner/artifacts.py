@@ -22,6 +22,7 @@ from deltann import registry
 from deltann.artifact import Artifact
 from deltann.backend import Backend, Calibrated, LowersWith, Tensors, calibration_samples, settings
 from deltann.environment import Environment
+from deltann.host import cpu_facts
 from deltann.model import Model, sha256_of
 
 _ABANDONED_S = 7 * 24 * 3600.0
@@ -130,9 +131,5 @@ def _source_digest(backend: Backend) -> str:
 
 def _cpu() -> str:
     """The CPU's model and what it can do: code compiled for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    facts = {line.partition(":")[0].strip(): line.partition(":")[2].strip() for line in lines if ":" in line}
+    facts = cpu_facts()
     return " ".join([platform.machine(), platform.processor(), facts.get("model name", ""), facts.get("flags", "")])

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deltann.errors import Unavailable, UsageError
+from deltann.host import git_revision, host
 from deltann.registry import own_version
 from deltann.runner.cells import Listener
 from deltann.scoreboard.cases import Case, Collected, collect
@@ -21,7 +22,7 @@ from deltann.scoreboard.record import WORK, Record, create_record, open_record
 from deltann.scoreboard.row import Row
 from deltann.scoreboard.selection import Selection
 from deltann.scoreboard.table import Scoreboard
-from deltann.store import git_revision, host, locked
+from deltann.store import locked
 from deltann.study import Interrupted
 
 
