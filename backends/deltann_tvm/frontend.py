@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from importlib.util import find_spec
 from typing import Any
 
 import onnx
 from onnx import inliner
 
-from deltann.errors import Unavailable, Unsupported
+from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.lowering.graph import operators
 from deltann.model import Model
 
@@ -18,6 +19,8 @@ from deltann.model import Model
 # numpy arrays; complex numbers and strings have no TVM type.
 _INTEGERS = (f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 DTYPES = ("bool", *_INTEGERS, "float16", "float32", "float64")
+_REFUSAL = re.compile(r"not (yet )?supported|\bonly constant\b|\bonly supports?\b|must be a constant", re.IGNORECASE)
+"""How the importer says that it lacks something; it raises the same types where it goes wrong."""
 
 
 def import_tvm() -> Any:
@@ -77,7 +80,7 @@ def to_relax(proto: onnx.ModelProto, model: Model) -> tuple[Any, list[str]]:
     """The Relax module and the names of the inputs its `main` takes, in order; inputs that nothing reads are dropped.
 
     Raises:
-        Unsupported: an output is not a tensor (TVM keeps what `Shape` gives apart from tensors).
+        Unsupported: the importer refuses the model, or an output is not a tensor (TVM keeps what `Shape` gives apart).
     """
     tvm = import_tvm()
     from tvm.relax.frontend.onnx import from_onnx
@@ -85,7 +88,12 @@ def to_relax(proto: onnx.ModelProto, model: Model) -> tuple[Any, list[str]]:
     shapes = {spec.name: list(spec.static_shape) for spec in model.inputs}
     constants = {tensor.name for tensor in proto.graph.initializer}
     taken = [value.name for value in proto.graph.input if value.name not in constants]
-    module = from_onnx(proto, shape_dict={name: shapes[name] for name in taken}, sanitize_input_names=True)
+    try:
+        module = from_onnx(proto, shape_dict={name: shapes[name] for name in taken}, sanitize_input_names=True)
+    except (AssertionError, NotImplementedError, ValueError) as error:
+        if _REFUSAL.search(str(error)) is None:
+            raise
+        raise Unsupported(f"TVM's importer: {one_line(str(error))}") from error
     result = module["main"].ret_ty
     fields = list(result.fields) if isinstance(result, tvm.relax.TupleType) else [result]
     for spec, field in zip(model.outputs, fields, strict=True):

@@ -96,6 +96,23 @@ def test_missing_operators_are_named(tmp_path: Path) -> None:
         BACKEND.lower(model, TVM, tmp_path)
 
 
+def test_what_the_importer_refuses_is_unsupported_in_its_own_words(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)]
+    model = save(tmp_path, nodes, [value("x", 2, 3), value("axes", 1, kind=TensorProto.INT64)], [value("y", 2)], {})
+    with pytest.raises(Unsupported, match="TVM's importer: Only constant axes"):
+        BACKEND.lower(model, TVM, tmp_path)
+
+
+def test_what_goes_wrong_in_the_importer_is_let_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("max() arg is an empty sequence")
+
+    monkeypatch.setattr("tvm.relax.frontend.onnx.from_onnx", fail)
+    model = save(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], [value("x", 2)], [value("y", 2)], {})
+    with pytest.raises(ValueError, match="empty sequence"):
+        BACKEND.lower(model, TVM, tmp_path)
+
+
 def test_known_operators_are_not_refused(tmp_path: Path) -> None:
     assert BACKEND.unsupported(two_outputs(tmp_path), TVM) is None
 
