@@ -163,15 +163,16 @@ class Run:
             for name, array in outputs.items():
                 if not array.ndim or len(array) not in (samples, runs):
                     raise ValueError(f"output '{name}' is {list(array.shape)}, of {samples} samples")
-            return {name: self._kept(cell, name, array) for name, array in outputs.items()}
+            return {name: self.counted(cell.role, name, array) for name, array in outputs.items()}
         except _DAMAGE as error:
             raise self._damaged_outputs(cell, error) from error
 
-    def _kept(self, cell: Cell, output: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        kept = self.document.get("classes", {}).get(cell.role, {}).get(output)
+    def counted(self, role: str, output: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Of an output's array [N, …] of the model of `role`, the classes that count (`--map-outputs`)."""
+        kept = self.document.get("classes", {}).get(role, {}).get(output)
         if kept is None:
             return array
-        declared = next((spec.shape for spec in self.models[cell.role].outputs if spec.name == output), None)
+        declared = next((spec.shape for spec in self.models[role].outputs if spec.name == output), None)
         # An output of another size than the model says is a difference, which leaving classes out must not hide.
         fits = declared is not None and array.ndim == len(declared) > 1 and array.shape[1] == declared[1]
         return array[:, slice(*kept)] if fits else array

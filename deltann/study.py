@@ -14,6 +14,7 @@ import numpy as np
 
 import deltann.store as store
 from deltann import registry
+from deltann.accuracies import check_labels
 from deltann.backend import formats
 from deltann.binding import Binding, bind, parse_shapes
 from deltann.cache import cache_dir
@@ -21,13 +22,15 @@ from deltann.criteria import Criteria
 from deltann.dataset import Materialised, RandomSource, Source, materialise, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
+from deltann.evidence.request import Kind, Request, parse_evidence
 from deltann.frames import cell_table, sample_tables
 from deltann.host import git_revision, host
 from deltann.labels import load_labels
 from deltann.model import Model, load_model
 from deltann.output_map import parse_output_map
+from deltann.pairing import compare_pairs, contested
 from deltann.preprocess import Pipeline, load_pipeline
-from deltann.result import Result, candidate_outputs, check_criteria, check_labels, evaluate
+from deltann.result import Result, candidate_outputs, check_criteria, evaluate
 from deltann.runner.cell import Begun, Limits, Work, samples_needed
 from deltann.runner.cells import Listener, ahead, run_cells
 from deltann.runner.deadlines import parse_deadlines
@@ -67,6 +70,8 @@ def compare(
     task: str | Sequence[str] = (),
     timeout: float | str | Sequence[str] = (),
     memory_limit: str = DEFAULT_MEMORY,
+    evidence: str | Sequence[str] | None = None,
+    evidence_samples: int | None = None,
     out: str | Path | None = None,
     listener: Listener = lambda _what, _doing, _done, _total: None,
 ) -> Result:
@@ -92,6 +97,9 @@ def compare(
         task: `"tensor"` or `"classification"` for all outputs or, as `"boxes=tensor"`, for one; inferred where absent.
         timeout: seconds for each stage, or `["COMPILE=1200"]` for one; RUN's is between two signs of progress.
         memory_limit: what one environment may take: a share of this machine's memory such as `"80%"`, or `"4GiB"`.
+        evidence: what makes the verdict one to rely on, of `"arbiter,noise,power"`, or `"all"` (the default, unless
+            the variable DELTANN_EVIDENCE says otherwise), or `"none"`.
+        evidence_samples: on how many samples evidence is gathered (16), the arbiter's beside every flipped one.
         out: the run's folder; an unfinished run there that asked for the same goes on.
         listener: called with (what, doing, done, total) as the work goes on.
 
@@ -103,6 +111,7 @@ def compare(
     criteria = Criteria.of(reference, rtol, atol, max_disagreement, task)
     texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
     limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
+    wanted = parse_evidence(evidence, evidence_samples)
     models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
     for environment in environments:
         _check(environment)
@@ -151,6 +160,7 @@ def compare(
                 role: {name: list(kept) for name, kept in outputs.items()} for role, outputs in mapped.kept.items()
             },
             "criteria": criteria.to_json(),
+            "evidence": wanted.to_json(),
             "versions": {
                 name: registry.availability(name).version for name in sorted({e.backend for e in environments})
             },
@@ -159,20 +169,26 @@ def compare(
         }
         with store.locked(folder):
             run = store.create_run(folder, document)
-            return _execute(run, work, criteria, limits, listener, begun)
+            return _execute(run, work, criteria, wanted, limits, listener, begun)
 
 
 def _execute(
     run: Run,
     work: Mapping[str, Work],
     criteria: Criteria,
+    wanted: Request,
     limits: Limits,
     listener: Listener,
     begun: Mapping[Cell, Begun],
 ) -> Result:
     try:
-        run_cells(run, work, limits, listener, begun)
-        result = evaluate(run, criteria)
+        run_cells(run, work, limits, listener, begun, wanted.samples if wanted.wants(Kind.NOISE) else 0)
+        compared = compare_pairs(run, criteria)
+        if wanted.wants(Kind.ARBITER) or wanted.wants(Kind.POWER):
+            from deltann.evidence.gather import gather  # needless where none is asked for
+
+            gather(run, work, wanted, contested(compared), limits, listener)
+        result = evaluate(run, criteria, compared)
         write_table(run.folder / "outcomes.parquet", [cell_table(result)])
         write_table(run.folder / "samples.parquet", sample_tables(run, result.records, criteria.tasks))
         return replace(result, run=run.with_status(RunStatus.COMPLETE))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deltann import registry
+from deltann.evidence.request import VARIABLE
 from deltann.testing.faulty import ENTRY
 from deltann.testing.registration import registered
 
@@ -33,6 +34,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_evidence() -> Iterator[None]:
+    """Comparisons gather evidence only in the tests about it, which ask for it: it takes seconds a model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "none")
+        yield
 
 
 @pytest.fixture

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
               "[default: 600]")  # fmt: skip
 @click.option("--memory-limit", metavar="SHARE|SIZE",
               help="What one environment may take: 80%, 4GiB. [default: 80%]")  # fmt: skip
+@click.option("--evidence", metavar="KINDS",
+              help="What the verdict rests on beside the outputs: arbiter (the graph in float64), noise (each "
+              "environment again), power (sabotaged copies of the model); all, or none. [default: all]")  # fmt: skip
+@click.option("--evidence-samples", type=int, help="Samples that evidence is gathered on. [default: 16]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/DATE-MODEL]")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +14,8 @@ from deltann import registry
 from deltann.backend import calibration_samples
 from deltann.environment import Environment
 from deltann.errors import Unavailable
+from deltann.evidence.places import repeats_folder
+from deltann.evidence.repeats import repeat
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.runner.local import Reply, WorkerProcess
@@ -122,15 +124,29 @@ def samples_needed(cell: Cell, model: Model) -> int:
 
 
 def run_cell(
-    run: Run, cell: Cell, work: Work, timeouts: Mapping[Stage, float], notify: Notify, begun: Begun, ready: Reply
+    run: Run,
+    cell: Cell,
+    work: Work,
+    timeouts: Mapping[Stage, float],
+    notify: Notify,
+    begun: Begun,
+    ready: Reply,
+    repeated: int = 0,
 ) -> CellRecord:
     """Feed a cell that is ready, and end its worker; whatever happens to it is an outcome, stored at once.
+
+    The first `repeated` samples are then run again, to see whether the cell equals itself.
 
     Raises:
         UsageError: the disk is full.
     """
     with begun:
         record = CellRecord(cell, *_outcome(run, cell, work, timeouts, notify, begun, ready))
+        if repeated and begun.worker is not None and record.outcome.status is Status.OK:
+            # Whole batches: a filled-up one would be another than the first time.
+            samples = min(work.samples, -(-repeated // work.rows) * work.rows)
+            failed = repeat(begun.worker, work.request(samples), repeats_folder(run, cell), timeouts)
+            record = replace(record, facts={**record.facts, "repeated": samples, "repeat_failed": failed})
     if begun.log != run.log(cell) and begun.log.is_file():
         run.log(cell).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(begun.log, run.log(cell))

@@ -48,9 +48,16 @@ def ahead(
 
 
 def run_cells(
-    run: Run, work: Mapping[str, Work], limits: Limits, listener: Listener, begun: Mapping[Cell, Begun]
+    run: Run,
+    work: Mapping[str, Work],
+    limits: Limits,
+    listener: Listener,
+    begun: Mapping[Cell, Begun],
+    repeated: int = 0,
 ) -> None:
     """Execute what the run lacks, each cell's outcome stored when it ends. `begun` are cells that `ahead` began.
+
+    Each runs its first `repeated` samples again.
 
     Raises:
         UsageError: the disk is full.
@@ -58,7 +65,7 @@ def run_cells(
     unfinished = (Status.NOT_RUN, Status.UNAVAILABLE)
     pending = [cell for cell in run.cells if run.record(cell).outcome.status in unfinished]
     for start in range(0, len(pending), AT_ONCE):
-        _side_by_side(run, pending[start : start + AT_ONCE], work, limits, listener, begun)
+        _side_by_side(run, pending[start : start + AT_ONCE], work, limits, listener, begun, repeated)
 
 
 def _side_by_side(
@@ -68,6 +75,7 @@ def _side_by_side(
     limits: Limits,
     listener: Listener,
     ahead: Mapping[Cell, Begun],
+    repeated: int,
 ) -> None:
     """Lower the cells together, then run them in turn: nothing else works while a cell is run."""
     notifiers = {cell: partial(_notify, listener, str(cell), work[cell.role].samples) for cell in cells}
@@ -81,7 +89,9 @@ def _side_by_side(
             )
         ready = {cell: begun[cell].ready.result() for cell in cells}
         for cell in cells:
-            record = run_cell(run, cell, work[cell.role], limits.seconds, notifiers[cell], begun[cell], ready[cell])
+            record = run_cell(
+                run, cell, work[cell.role], limits.seconds, notifiers[cell], begun[cell], ready[cell], repeated
+            )
             notifiers[cell](record.outcome.status, work[cell.role].samples)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deltann.comparison.evidence import Arbitration, Sabotage
 from deltann.criteria import Criteria
+from deltann.evidence.places import evidence_folder, repeats_folder
 from deltann.model import Model, TensorSpec
 from deltann.outcome import Outcome, Stage, Status
 from deltann.runner.outputs import OutputWriter
-from deltann.store import Cell, CellRecord, Run, RunStatus, create_run
+from deltann.store import Cell, CellRecord, Run, RunStatus, create_run, write_json
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
@@ -60,15 +63,57 @@ def write_run(
     }
     run = create_run(folder, document)
     for cell in run.cells:
-        _write_cell(run, cell, cells[cell.environment], samples, dict((facts or {}).get(cell.environment, {})))
+        _write_cell(run, cell, cells[cell.environment], dict((facts or {}).get(cell.environment, {})))
     return run.with_status(RunStatus.COMPLETE)
 
 
-def _write_cell(run: Run, cell: Cell, outputs: Outputs | Outcome, samples: int, facts: dict[str, Any]) -> None:
+def write_arbitration(run: Run, found: Arbitration, role: str = "model") -> None:
+    """Store what an arbiter says, as a comparison would have done."""
+    folder = evidence_folder(run, role)
+    named = {f"perturbed-{number}": outputs for number, outputs in enumerate(found.perturbed, 1)}
+    for name, outputs in {"float64": found.float64, "float32": found.float32, **named}.items():
+        _write_outputs(folder / name, outputs)
+    arbiter = {"environment": found.environment, "perturbed": len(found.perturbed)}
+    _add_record(folder, {"samples": found.samples.tolist(), "chosen": found.chosen, "arbiter": arbiter})
+
+
+def write_sabotage(run: Run, found: Sabotage, role: str = "model") -> None:
+    """Store what sabotaged copies of the model gave."""
+    folder = evidence_folder(run, role)
+    _write_outputs(folder / "sound", found.sound)
+    for number, copy in enumerate(found.copies):
+        if copy.outputs is not None:
+            _write_outputs(folder / f"copy-{number:02d}", copy.outputs)
+    copies = [
+        {"name": copy.name, "kind": copy.kind, "description": copy.description, "reason": copy.reason or None}
+        for copy in found.copies
+    ]
+    chosen = len(next(iter(found.sound.values())))
+    record = {"samples": list(range(chosen)), "chosen": chosen}
+    _add_record(folder, {**record, "sabotage": {"environment": found.environment, "copies": copies}})
+
+
+def write_repeats(run: Run, environment: str, repeats: Sequence[Outputs]) -> None:
+    """Store the outputs of an environment that ran its first samples again, once a repeat."""
+    for number, outputs in enumerate(repeats, 1):
+        _write_outputs(repeats_folder(run, Cell(environment)) / str(number), outputs)
+
+
+def _add_record(folder: Path, parts: Mapping[str, Any]) -> None:
+    path = folder / "evidence.json"
+    write_json(path, {**parts, **(json.loads(path.read_text()) if path.exists() else {})})
+
+
+def _write_outputs(folder: Path, outputs: Outputs) -> None:
+    samples = len(next(iter(outputs.values())))
+    writer = OutputWriter(folder, samples, 1, batched=True)
+    for sample in range(samples):
+        writer.write(sample, {name: np.asarray(array[sample : sample + 1]) for name, array in outputs.items()}, 0.001)
+
+
+def _write_cell(run: Run, cell: Cell, outputs: Outputs | Outcome, facts: dict[str, Any]) -> None:
     if isinstance(outputs, Outcome):
         run.save_record(CellRecord(cell, outputs, facts))
         return
-    writer = OutputWriter(run.outputs_folder(cell), samples, 1, batched=True)
-    for sample in range(samples):
-        writer.write(sample, {name: np.asarray(array[sample : sample + 1]) for name, array in outputs.items()}, 0.001)
+    _write_outputs(run.outputs_folder(cell), outputs)
     run.save_record(CellRecord(cell, Outcome(Status.OK, Stage.RUN), {"version": "1", **facts}))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deltann.model import Model
-from deltann.result import _pairs
+from deltann.pairing import _pairs
 from deltann.runner.cell import samples_needed
 from deltann.store import Cell
 from deltann.testing.models import MODELS

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import deltann
+from deltann.accuracies import check_labels
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError
 from deltann.model import Model, TensorSpec
 from deltann.outcome import Outcome, Stage, Status, Symptom
-from deltann.result import check_labels
 from deltann.testing.stored import write_run
 
 RNG = np.random.default_rng(11)

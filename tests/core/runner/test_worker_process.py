@@ -32,7 +32,10 @@ def test_stages_and_facts_are_told(job: Job, tmp_path: Path) -> None:
         ran = worker.request(job.run_request(tmp_path / "out"), _PATIENT, stages.append)
     assert stages == [Stage.CONVERT, Stage.COMPILE, Stage.LOAD, Stage.RUN]
     assert prepared.outcome.status is ran.outcome.status is Status.OK
-    assert prepared.facts.keys() == {"version", "artifact", "artifact_cached", "at_load", "lower_s", "load_s"}
+    told = {"version", "artifact", "artifact_cached", "artifact_bytes", "options", "at_load", "lower_s", "load_s"}
+    assert prepared.facts.keys() == told
+    assert prepared.facts["artifact_bytes"] > 0
+    assert ran.facts.pop("peak_memory") > 1 << 20
     assert ran.facts == {"samples": 7, "actual": {}}
 
 

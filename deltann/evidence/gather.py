@@ -1,0 +1,187 @@
+"""Gathering evidence once the cells of a run have ended: the arbiter first, then the sabotaged copies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from deltann import registry
+from deltann.cache import cache_dir
+from deltann.errors import Unsupported, UsageError, one_line
+from deltann.evidence.engine import Engine
+from deltann.evidence.places import evidence_folder
+from deltann.evidence.request import Kind, Request
+from deltann.model import load_model
+from deltann.outcome import Outcome, Status
+from deltann.runner.cell import Limits, Work
+from deltann.runner.cells import Listener
+from deltann.sabotage import sabotage
+from deltann.store import Run, write_json
+
+PERTURBED = 3
+"""Runs with intermediate values rounded at random: enough for a scale, which is all they are for."""
+SEED = 0
+MOST_COPIED = 512 << 20
+"""Bytes of a model of which copies are made and lowered: each takes that much disk and more memory."""
+
+_EXACT = {
+    "torch": "torch[outputs=computed,precision=float64]",
+    "reference": "reference[outputs=computed,precision=float64]",
+}
+_YARDSTICK = {"torch": "torch[outputs=computed,precision=float32]", "reference": "reference"}
+_COPIED_BY = ("ort", "torch", "reference")
+"""What runs sabotaged copies, the quickest to lower and run first: the question is what the inputs can show."""
+
+
+def gather(
+    run: Run,
+    work: Mapping[str, Work],
+    request: Request,
+    flipped: Mapping[str, Sequence[int]],
+    limits: Limits,
+    listener: Listener,
+) -> None:
+    """Gather what was asked for on each model; `flipped`: by role, samples that the arbiter has to see besides.
+
+    How a part fails is told in its record, and never fails the comparison.
+
+    Raises:
+        UsageError: the disk is full.
+    """
+    for role, its in work.items():
+        folder = evidence_folder(run, role)
+        chosen = request.chosen(its.samples)
+        # Those of a sample's whole batch are not needed: rows are fed on their own, whatever their neighbours were.
+        more = np.setdiff1d(np.asarray(flipped.get(role, ()), np.int64), chosen)
+        samples = np.concatenate([chosen, more])
+        record: dict[str, Any] = {"samples": samples.tolist(), "chosen": len(chosen)}
+        if _read(folder / "evidence.json").get("samples") != record["samples"]:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if request.wants(Kind.ARBITER):
+            record["arbiter"] = _arbitrate(folder, _part(its, samples, folder), limits, listener)
+        if request.wants(Kind.POWER):
+            record["sabotage"] = _sabotage(folder, _part(its, chosen, folder), request.copies, limits, listener)
+        shutil.rmtree(folder / "inputs", ignore_errors=True)
+        write_json(folder / "evidence.json", record)
+
+
+def _arbitrate(folder: Path, work: Work, limits: Limits, listener: Listener) -> dict[str, Any]:
+    """Run the graph in float64 and float32 by the first engine that can; tells which, or why none."""
+    whys = []
+    half = any(spec.dtype == "float16" for spec in (*work.model.inputs, *work.model.outputs))
+    for engine in _EXACT:
+        if engine == "reference" and half:
+            whys.append("onnx.reference computes a float16 model in float16, which is no yardstick")
+            continue
+        if why := _missing(engine, work):
+            whys.append(why)
+            continue
+        told = partial(_tell, listener, "arbiter", work.samples)
+        with Engine(folder / "arbiter.log", limits, cache_dir()) as runner:
+            runs = {"float64": _EXACT[engine], "float32": _YARDSTICK[engine]}
+            failed = _first_failure(runner, runs, work, folder, told)
+            if failed is not None:
+                whys.append(f"{engine}: {failed.reason}")
+                continue
+            perturbed = 0
+            while engine == "torch" and perturbed < PERTURBED:
+                seed = perturbed + 1
+                spec = f"torch[outputs=computed,perturb={seed},precision=float32]"
+                if _first_failure(runner, {f"perturbed-{seed}": spec}, work, folder, told) is not None:
+                    break
+                perturbed = seed
+        return {"environment": _EXACT[engine], "perturbed": perturbed}
+    return {"reason": "; ".join(whys)}
+
+
+def _first_failure(runner: Engine, runs: Mapping[str, str], work: Work, folder: Path, told: Any) -> Outcome | None:
+    for name, environment in runs.items():
+        outcome = runner.execute(environment, work.model, work, folder / name, told)
+        if outcome.status is not Status.OK:
+            return outcome
+    return None
+
+
+def _sabotage(folder: Path, work: Work, copies: int, limits: Limits, listener: Listener) -> dict[str, Any]:
+    """Run the model and its sabotaged copies by the first engine that can."""
+    engine = next((name for name in _COPIED_BY if not _missing(name, work)), None)
+    if engine is None:
+        return {"reason": f"nothing is installed that reads this model; one of {', '.join(_COPIED_BY)} would"}
+    try:
+        proto = work.model.proto()
+        size = proto.ByteSize()
+    except (Unsupported, ValueError) as error:
+        return {"reason": one_line(str(error))}
+    if size > MOST_COPIED:
+        return {"reason": f"the model takes {size >> 20} MiB, and copies are made of {MOST_COPIED >> 20} MiB at most"}
+    told = partial(_tell, listener, "sabotage", None)
+    made = sabotage(proto, copies, SEED)
+    with (
+        tempfile.TemporaryDirectory(prefix="sabotage-", dir=folder) as scratch,
+        Engine(folder / "sabotage.log", limits, Path(scratch) / "cache") as runner,
+    ):
+        sound = runner.execute(engine, work.model, work, folder / "sound", told)
+        if sound.status is not Status.OK:
+            return {"reason": f"{engine}: {sound.reason}"}
+        copied = []
+        for number, copy in enumerate(made):
+            told(number)
+            path = Path(scratch) / "copy.onnx"
+            onnx.save_model(copy.proto, path)
+            reason = None
+            try:
+                model = replace(load_model(path), inputs=work.model.inputs)
+            except UsageError as error:
+                reason = one_line(str(error))
+            else:
+                outcome = runner.execute(engine, model, work, folder / f"copy-{number:02d}", told)
+                reason = None if outcome.status is Status.OK else outcome.reason
+            shutil.rmtree(Path(scratch) / "cache", ignore_errors=True)
+            copied.append({"name": copy.name, "kind": copy.kind, "description": copy.description, "reason": reason})
+    return {"environment": engine, "copies": copied}
+
+
+def _missing(engine: str, work: Work) -> str:
+    """Why `engine` cannot be used on this model; empty where it can."""
+    if engine not in registry.names():
+        return f"{engine} is not installed"
+    found = registry.availability(engine)
+    if found.state != "available":
+        return f"{engine} is {found.state}: {found.note}"
+    if work.model.format != "onnx":
+        return f"{engine} reads no .{work.model.format} files"
+    return ""
+
+
+def _part(work: Work, samples: npt.NDArray[np.int64], folder: Path) -> Work:
+    """The same work on some samples only."""
+    inputs = folder / "inputs"
+    inputs.mkdir(exist_ok=True)
+    arrays = {}
+    for number, (name, path) in enumerate(work.arrays.items()):
+        arrays[name] = inputs / f"{len(samples)}-{number}.npy"
+        np.save(arrays[name], np.load(path, mmap_mode="r", allow_pickle=False)[samples])
+    return replace(work, arrays=arrays, samples=len(samples))
+
+
+def _tell(listener: Listener, what: str, total: int | None, done: int) -> None:
+    listener(what, "RUN", done, total)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,102 @@
+"""What a run's evidence says of each of its cells and models, before any pair is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy.typing as npt
+
+from deltann.comparison.evidence import Arbitration, Sabotage
+from deltann.comparison.noise import OutputNoise, self_noise
+from deltann.comparison.power import Power, power
+from deltann.comparison.precision import Precision, declared
+from deltann.comparison.soundness import Soundness, soundness
+from deltann.comparison.tolerance import Tolerances
+from deltann.criteria import Tasks
+from deltann.evidence.stored import arbitration, repeats, sabotaged
+from deltann.model import Model
+from deltann.store import Cell, CellRecord, Run
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """By role: what the arbiter found (why nothing, None where it was not asked) and the power of these inputs.
+
+    By cell: the precision it is judged as, its soundness and its self-noise, an entry an output; a cell that was not
+    looked at has none.
+    """
+
+    arbiters: Mapping[str, Arbitration | str | None] = field(default_factory=dict)
+    powers: Mapping[str, Power | str | None] = field(default_factory=dict)
+    precisions: Mapping[Cell, Precision] = field(default_factory=dict)
+    sound: Mapping[Cell, tuple[Soundness, ...]] = field(default_factory=dict)
+    noise: Mapping[Cell, tuple[OutputNoise, ...]] = field(default_factory=dict)
+
+
+def weigh(
+    run: Run,
+    records: Mapping[Cell, CellRecord],
+    ok: Mapping[Cell, Arrays],
+    tolerances: Tolerances,
+    tasks: Tasks,
+    limit: float | None,
+) -> Weighed:
+    """Weigh the evidence of `run`; `ok`: the outputs of every cell that has some.
+
+    Raises:
+        UsageError: the evidence is damaged.
+    """
+    models = run.models
+    arbiters = {role: arbitration(run, role) for role in models}
+    powers = {role: _power(run, role, tolerances, tasks, limit) for role in models}
+    precisions = {cell: _precision(records[cell], models[cell.role]) for cell in ok}
+    sound, noise = {}, {}
+    for cell, outputs in ok.items():
+        arbiter = arbiters[cell.role]
+        if isinstance(arbiter, Arbitration):
+            sound[cell] = soundness(outputs, arbiter, precisions[cell])
+        noise[cell] = _noise(run, records[cell], outputs, tolerances, tasks)
+    return Weighed(arbiters, powers, precisions, sound, noise)
+
+
+def _noise(
+    run: Run, record: CellRecord, outputs: Arrays, tolerances: Tolerances, tasks: Tasks
+) -> tuple[OutputNoise, ...]:
+    cell = record.cell
+    if failed := record.facts.get("repeat_failed"):
+        samples = int(record.facts.get("repeated", 0))
+        return tuple(OutputNoise(run.common_name(cell, name), samples, False, problem=str(failed)) for name in outputs)
+    again = [_common(run, cell, found) for found in repeats(run, cell)]
+    if not again:
+        return ()
+    first = _common(run, cell, outputs)
+    return self_noise(first, again, tolerances, {name: tasks.of(name, array) for name, array in first.items()})
+
+
+def _power(run: Run, role: str, tolerances: Tolerances, tasks: Tasks, limit: float | None) -> Power | str | None:
+    found = sabotaged(run, role)
+    if not isinstance(found, Sabotage):
+        return found
+    cell = Cell("reference", role)  # of which common_name looks at the role alone
+    copies = tuple(
+        copy if copy.outputs is None else replace(copy, outputs=_common(run, cell, copy.outputs))
+        for copy in found.copies
+    )
+    sound = _common(run, cell, found.sound)
+    meant = {name: tasks.of(name, array) for name, array in sound.items()}
+    return power(replace(found, sound=sound, copies=copies), tolerances, meant, limit)
+
+
+def _precision(record: CellRecord, model: Model) -> Precision:
+    actual = record.facts.get("actual") or {}
+    half = any(spec.dtype == "float16" for spec in (*model.inputs, *model.outputs))
+    own = Precision.FLOAT16 if half else Precision.FLOAT32
+    return declared(record.facts.get("options") or {}, actual.get("precision"), own, actual.get("note"))
+
+
+def _common(run: Run, cell: Cell, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    return {run.common_name(cell, name): array for name, array in outputs.items()}
