@@ -19,7 +19,8 @@ from deltann.tasks.classification import predictions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from deltann.result import Pair, Result
+    from deltann.judging import Pair
+    from deltann.result import Result
 
 _PIECE_ROWS = 512
 """Rows of `samples.parquet` made at a time, so that memory does not grow with the samples."""

@@ -8,11 +8,13 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from deltann.comparison.output import Comparison, compare_outputs
 from deltann.comparison.ranking import FEWEST_ROWS, MOST_ROWS
-from deltann.comparison.tolerance import parse_tolerances
+from deltann.comparison.summary import Summary, summaries
+from deltann.comparison.tolerance import Tolerances, parse_tolerances
 from deltann.criteria import Criteria, Tasks, parse_tasks
 from deltann.environment import Environment
 from deltann.errors import Unsupported, UsageError
@@ -48,7 +50,15 @@ class Compared:
     ran_the_same: bool = False
 
 
-def compare_pairs(run: Run, criteria: Criteria) -> tuple[Compared, ...]:
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Every pair, and `labels`: by cell and output name the class [N] predicted for each sample (−1: none)."""
+
+    pairs: tuple[Compared, ...]
+    labels: Mapping[Cell, Mapping[str, npt.NDArray[np.int64]]]
+
+
+def compare_pairs(run: Run, criteria: Criteria) -> Comparisons:
     """Compare every pair of cells that have outputs.
 
     Raises:
@@ -64,6 +74,7 @@ def compare_pairs(run: Run, criteria: Criteria) -> tuple[Compared, ...]:
     mapping: Mapping[str, str] = run.document["map_outputs"]
     pairs = _pairs(run.cells, reference)
     ranked_rows = max(FEWEST_ROWS, min(MOST_ROWS, RANKED_ROWS // max(1, len(pairs))))
+    known = {cell: _summaries(run, cell, outputs, tolerances, tasks) for cell, outputs in ok.items()}
     compared = []
     for candidate, base in pairs:
         left_out = None if reference in (None, base) else LeftOut.OTHER_REFERENCE
@@ -77,7 +88,14 @@ def compare_pairs(run: Run, criteria: Criteria) -> tuple[Compared, ...]:
             sides = (str(candidate), str(base))
             meant = {name: tasks.of(name, array) for name, array in ok[candidate].items()}
             comparison = compare_outputs(
-                ok[candidate], ok[base], tolerances, meant, renames, sides=sides, ranked_rows=ranked_rows
+                ok[candidate],
+                ok[base],
+                tolerances,
+                meant,
+                renames,
+                sides=sides,
+                ranked_rows=ranked_rows,
+                summaries=(known[candidate], known[base]),
             )
         except Unsupported as error:
             compared.append(Compared(candidate, base, None, str(error), False, left_out))
@@ -86,13 +104,26 @@ def compare_pairs(run: Run, criteria: Criteria) -> tuple[Compared, ...]:
         # models it is judged: that they lower to one artifact is the best proof that they behave alike.
         same = ran[candidate] is not None and ran[candidate] == ran[base] and candidate.role == base.role
         compared.append(Compared(candidate, base, comparison, "", False, left_out, same))
-    return tuple(compared)
+    labels = {
+        cell: {name: found.choices.predictions.label for name, found in summary.items() if found.choices}
+        for cell, summary in known.items()
+    }
+    return Comparisons(tuple(compared), labels)
 
 
-def contested(compared: Sequence[Compared]) -> dict[str, list[int]]:
+def _summaries(
+    run: Run, cell: Cell, outputs: Mapping[str, npt.NDArray[Any]], tolerances: Tolerances, tasks: Tasks
+) -> dict[str, Summary]:
+    """What each output tells by itself, taken once for all the pairs that the cell is in."""
+    names = {name: run.common_name(cell, name) for name in outputs}
+    meant = {name: tasks.of(names[name], array) for name, array in outputs.items()}
+    return summaries(outputs, tolerances, meant, names)
+
+
+def contested(pairs: Sequence[Compared]) -> dict[str, list[int]]:
     """By role, samples that an arbiter has to see: each label flip, and where an output outside tolerance is worst."""
     found: dict[str, set[int]] = {}
-    for pair in compared:
+    for pair in pairs:
         for output in pair.comparison.outputs if pair.comparison else ():
             samples = {flip.sample for flip in output.classification.flips} if output.classification else set()
             numeric = output.numeric

@@ -12,38 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.accuracies import accuracies
-from deltann.comparison.output import Comparison
+from deltann.comparison.attribution import Blame
 from deltann.comparison.tolerance import parse_tolerances
-from deltann.comparison.verdict import Judgement, Verdict, judge, overall, parse_rate
+from deltann.comparison.verdict import Verdict, overall, parse_rate
 from deltann.criteria import Criteria, parse_tasks
 from deltann.errors import UsageError
+from deltann.evidence.weigh import Weighed, weigh
+from deltann.judging import Pair, blame, judge_pairs
 from deltann.model import Model
 from deltann.outcome import Status
-from deltann.pairing import Compared, LeftOut, compare_pairs, reference_cell, what_ran
+from deltann.pairing import Comparisons, compare_pairs, reference_cell, what_ran
 from deltann.store import Cell, CellRecord, Run, RunStatus, open_run
 from deltann.tasks.classification import Accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two cells and what came of comparing them; `comparison` is None where one of them has no outputs.
-
-    Differences are candidate − reference. `left_out`: why the verdict of the run does not rest on this pair.
-    """
-
-    candidate: Cell
-    reference: Cell
-    comparison: Comparison | None
-    judgement: Judgement
-    left_out: LeftOut | None = None
-
-    @property
-    def judged(self) -> bool:
-        """Whether the verdict of the run rests on this pair."""
-        return self.left_out is None
 
 
 @dataclass(frozen=True)
@@ -55,6 +38,8 @@ class Result:
     records: tuple[CellRecord, ...]
     compared: tuple[Pair, ...]
     accuracies: Mapping[str, Mapping[str, Accuracy]]
+    weighed: Weighed
+    blamed: tuple[Blame, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -148,29 +133,29 @@ def load(
     return evaluate(run, criteria)
 
 
-def evaluate(run: Run, criteria: Criteria, compared: Sequence[Compared] | None = None) -> Result:
+def evaluate(run: Run, criteria: Criteria, compared: Comparisons | None = None) -> Result:
     """Judge every pair, with the evidence that the run holds; `compared` are its pairs where they are known already.
 
     Raises:
-        UsageError: the criteria cannot be read, or name an environment or output that the run lacks.
+        UsageError: the criteria cannot be read, or name an environment or output that the run lacks; or the evidence is
+            damaged.
     """
-    pairs = compare_pairs(run, criteria) if compared is None else tuple(compared)
+    compared = compare_pairs(run, criteria) if compared is None else compared
+    tolerances, tasks = parse_tolerances(criteria.rtol, criteria.atol), parse_tasks(criteria.tasks)
     limit = None if criteria.max_disagreement is None else parse_rate(criteria.max_disagreement)
-    records = tuple(run.record(cell) for cell in run.cells)
-    ok = {record.cell: run.outputs(record.cell) for record in records if record.outcome.status is Status.OK}
-    judged = tuple(_judged(pair, limit) for pair in pairs)
-    return Result(run, criteria, records, judged, accuracies(run, ok, parse_tasks(criteria.tasks)))
-
-
-def _judged(pair: Compared, limit: float | None) -> Pair:
-    if pair.comparison is None:
-        verdict = Verdict.NOT_COMPARED if pair.missing else Verdict.INCONCLUSIVE
-        return Pair(pair.candidate, pair.reference, None, Judgement(verdict, (pair.why,)), pair.left_out)
-    judgement = judge(pair.comparison, limit)
-    left_out = pair.left_out
-    if left_out is None and pair.ran_the_same and judgement.verdict is Verdict.AGREE:
-        left_out = LeftOut.SAME_CODE
-    return Pair(pair.candidate, pair.reference, pair.comparison, judgement, left_out)
+    records = {cell: run.record(cell) for cell in run.cells}
+    ok = {cell: run.outputs(cell) for cell, record in records.items() if record.outcome.status is Status.OK}
+    weighed = weigh(run, records, ok, tolerances, tasks, limit)
+    pairs = judge_pairs(run, compared, weighed, limit)
+    return Result(
+        run,
+        criteria,
+        tuple(records.values()),
+        pairs,
+        accuracies(run, ok, tasks),
+        weighed,
+        blame(pairs, weighed),
+    )
 
 
 def check_criteria(criteria: Criteria, cells: Sequence[Cell], outputs: Sequence[str]) -> None:

@@ -187,7 +187,7 @@ def _execute(
         if wanted.wants(Kind.ARBITER) or wanted.wants(Kind.POWER):
             from deltann.evidence.gather import gather  # needless where none is asked for
 
-            gather(run, work, wanted, contested(compared), limits, listener)
+            gather(run, work, wanted, contested(compared.pairs), limits, listener)
         result = evaluate(run, criteria, compared)
         write_table(run.folder / "outcomes.parquet", [cell_table(result)])
         write_table(run.folder / "samples.parquet", sample_tables(run, result.records, criteria.tasks))

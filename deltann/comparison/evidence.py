@@ -34,6 +34,14 @@ class Arbitration:
     float32: Outputs
     perturbed: tuple[Outputs, ...] = ()
 
+    def chosen_alone(self) -> Arbitration:
+        """The part about the samples chosen beforehand, as if they were all the samples there are."""
+        parts = [
+            {name: array[: self.chosen] for name, array in outputs.items()}
+            for outputs in (self.float64, self.float32, *self.perturbed)
+        ]
+        return Arbitration(self.environment, np.arange(self.chosen), self.chosen, parts[0], parts[1], tuple(parts[2:]))
+
 
 @dataclass(frozen=True)
 class Sabotaged:

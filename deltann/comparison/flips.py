@@ -13,9 +13,15 @@ from deltann.tasks.classification import NO_PREDICTION, Predictions
 
 
 class Kind(StrEnum):
-    """TIE: both sides hold the two labels equal within rounding; what they chose between says nothing."""
+    """TIE: the two labels are equal within rounding; what was chosen between them says nothing.
+
+    Where the arbiter saw the sample (`deltann.comparison.triage`), all else is PRECISION, explained by the precision
+    that a side declares, or FAULT; where it did not, BEYOND_ROUNDING.
+    """
 
     TIE = "tie"
+    PRECISION = "precision"
+    FAULT = "fault"
     BEYOND_ROUNDING = "beyond rounding"
 
 
@@ -28,6 +34,10 @@ class Flip:
     (which no rounding explains, however close the runner-up). `envelope` = 2·(atol + rtol·|top score|), the top score
     being the larger magnitude of the reference's two: the most by which two elements, each inside the tolerance, can
     shift a gap.
+
+    The arbiter adds: `truth`, its own label; `deficit_a` and `deficit_b`, by how much it prefers that to each side's
+    label; the `envelope` of what rounding explains in place of the above; and `wrong`, whose label is not excused
+    ("a", "b", "a+b"; "models" where two models' own float64 choose differently; None for a tie).
     """
 
     sample: int
@@ -37,6 +47,10 @@ class Flip:
     margin_b: float | None
     envelope: float | None
     kind: Kind
+    truth: int | None = None
+    deficit_a: float | None = None
+    deficit_b: float | None = None
+    wrong: str | None = None
 
 
 def flips(a: Array, b: Array, left: Predictions, right: Predictions, tolerance: Tolerance) -> tuple[Flip, ...]:

@@ -45,8 +45,14 @@ class NumericError:
 
 
 class _Part(NamedTuple):
-    """The share of one piece; `worst` indexes its largest difference within the piece, `aa`… are sums of products."""
+    """The share of one piece, `finite` of whose elements are so on both sides; `one_sided` indexes the first that is
+    not on one side only, `worst` the largest difference; `aa`… are sums of products.
+    """
 
+    finite: int
+    one_side: int
+    both: int
+    one_sided: int | None
     largest: float
     worst: int
     ulp: int
@@ -75,32 +81,19 @@ def numeric_error(a: Array, b: Array, tolerance: Tolerance, piece: int = PIECE) 
     common = np.result_type(a.dtype, b.dtype)
     if common.kind == "b":
         common = np.dtype(np.uint8)
-    finite = one_side = both = 0
     largest: float = -1
     worst = one_sided = None
     parts = []
     with np.errstate(over="ignore", invalid="ignore"):
         for start, x, y in flat_pieces(a, b, piece):
-            part, kept = _part(x, y, common, tolerance), x.size
-            # Finite sums of squares prove every element finite, which spares looking at each of them.
-            if not math.isfinite(part.aa + part.bb):
-                keep = np.isfinite(x) & np.isfinite(y)
-                same = (np.isnan(x) & np.isnan(y)) | (~keep & (x == y))
-                one = ~keep & ~same
-                both += int(np.count_nonzero(same))
-                one_side += int(np.count_nonzero(one))
-                if one_sided is None and one.any():
-                    one_sided = start + int(one.argmax())
-                where, kept = np.flatnonzero(keep), int(np.count_nonzero(keep))
-                if not kept:
-                    continue
-                part = _part(x[keep], y[keep], common, tolerance)
-                part = part._replace(worst=int(where[part.worst]))
-            finite += kept
+            part = _part(x, y, common, tolerance)
+            if one_sided is None and part.one_sided is not None:
+                one_sided = start + part.one_sided
             if part.largest > largest:
                 largest, worst = part.largest, start + part.worst
             parts.append(part)
     worst = one_sided if one_sided is not None else worst if largest > 0 else None
+    finite, one_side, both = (sum(getattr(part, name) for part in parts) for name in ("finite", "one_side", "both"))
     elements = finite + one_side + both
     if not finite:
         return NumericError(elements, None, None, None, None, None, one_side, both, 0, _row(worst, a))
@@ -126,26 +119,46 @@ def comparable(dtype: np.dtype[Any]) -> bool:
 
 def _part(x: Array, y: Array, common: np.dtype[Any], tolerance: Tolerance) -> _Part:
     a, b = x.astype(np.float64), y.astype(np.float64)
-    aa, bb, ab = (float(np.einsum("i,i", p, q)) for p, q in ((a, a), (b, b), (a, b)))
-    ulp = 0
+    aa, bb = _product(a, a), _product(b, b)
+    finite, one_side, both, one_sided = x.size, 0, 0, None
+    # Finite sums of squares prove every element finite, which spares looking at each of them.
+    if not math.isfinite(aa + bb):
+        out = np.flatnonzero(~(np.isfinite(x) & np.isfinite(y)))
+        same = (x[out] == y[out]) | (np.isnan(x[out]) & np.isnan(y[out]))
+        both = int(np.count_nonzero(same))
+        finite, one_side = x.size - out.size, out.size - both
+        one_sided = int(out[same.argmin()]) if one_side else None
+        x, y = x.copy(), y.copy()
+        for side in (x, y, a, b):
+            side[out] = 0  # on both sides: which changes nothing of what follows
+        aa, bb = _product(a, a), _product(b, b)
+    ab = _product(a, b)
     if common.kind == "f":
         difference = np.abs(np.subtract(a, b, out=a), out=a)
-        worst = int(difference.argmax())
-        largest: float = float(difference[worst])
+    else:
+        difference = _integer_distance(x.astype(common, copy=False), y.astype(common, copy=False))
+    worst = int(difference.argmax())
+    largest: float = difference[worst].item()
+    if not largest:
+        return _Part(finite, one_side, both, one_sided, largest, worst, 0, 0, 0.0, 0.0, aa, bb, ab)
+    ulp = 0
+    if common.kind == "f":
         ulp = _ulp_distance(x.astype(common, copy=False), y.astype(common, copy=False))
     else:
-        exact = _integer_distance(x.astype(common, copy=False), y.astype(common, copy=False))
-        worst = int(exact.argmax())
-        largest = int(exact[worst])
-        difference = exact.astype(np.float64)
+        difference = difference.astype(np.float64)
     outside = 0
     if largest > tolerance.atol:  # otherwise no element can be outside
         bound = np.abs(b, out=b)
         bound *= tolerance.rtol
         bound += tolerance.atol
         outside = int(np.count_nonzero(difference > bound))
-    total, dd = float(difference.sum()), float(np.einsum("i,i", difference, difference))
-    return _Part(largest, worst, ulp, outside, total, dd, aa, bb, ab)
+    total, dd = float(difference.sum()), _product(difference, difference)
+    return _Part(finite, one_side, both, one_sided, largest, worst, ulp, outside, total, dd, aa, bb, ab)
+
+
+def _product(a: Array, b: Array) -> float:
+    """The inner product in one thread: a BLAS would take several, and another sum with each count of them."""
+    return float(np.einsum("i,i", a, b))
 
 
 def _integer_distance(x: Array, y: Array) -> Array:
@@ -155,18 +168,15 @@ def _integer_distance(x: Array, y: Array) -> Array:
 
 
 def _ulp_distance(x: Array, y: Array) -> int:
-    """The largest count of representable steps between two floats of one place."""
-    return int(_integer_distance(_ordered(x), _ordered(y)).max())
-
-
-def _ordered(x: Array) -> Array:
-    """Floats as integers in the order of their values; both zeros become 0."""
-    bits = x.view(np.dtype(f"i{x.dtype.itemsize}"))
-    sign = bits >> (8 * x.dtype.itemsize - 1)  # 0, or −1 for the negative
-    bits = bits & np.iinfo(bits.dtype).max
-    bits ^= sign
-    bits -= sign
-    return bits
+    """The largest count of representable steps between two floats of one place; both zeros are one value."""
+    width = x.dtype.itemsize
+    p, q = x.view(f"i{width}"), y.view(f"i{width}")
+    steps = np.abs(p - q).view(f"u{width}")
+    opposite = np.flatnonzero((p ^ q) < 0)
+    if opposite.size:  # of two signs: the way to zero and on from there
+        magnitude = np.iinfo(p.dtype).max
+        steps[opposite] = (p[opposite] & magnitude).view(f"u{width}") + (q[opposite] & magnitude).view(f"u{width}")
+    return int(steps.max())
 
 
 def _cosine(ab: float, aa: float, bb: float) -> float | None:

@@ -10,9 +10,9 @@ from typing import Any
 from deltann.comparison.classification import ClassificationError, classification_error
 from deltann.comparison.numeric import NumericError, comparable, numeric_error
 from deltann.comparison.ranking import MOST_ROWS
-from deltann.comparison.rows import Array, root_mean_square, without_trailing_ones
+from deltann.comparison.rows import Array, without_trailing_ones
+from deltann.comparison.summary import Summary, summarise
 from deltann.comparison.tolerance import Tolerance, Tolerances
-from deltann.comparison.vacuity import vacuity
 from deltann.errors import Unsupported, UsageError
 from deltann.tasks import Task, infer_task
 
@@ -57,16 +57,17 @@ def compare_outputs(
     mapping: Mapping[str, str] | None = None,
     sides: tuple[str, str] = ("a", "b"),
     ranked_rows: int = MOST_ROWS,
+    summaries: tuple[Mapping[str, Summary], Mapping[str, Summary]] = ({}, {}),
 ) -> Comparison:
     """Compare outputs [N, ...] by name, in a's order; b is the reference of relative tolerances.
 
     `tasks` overrides what `infer_task` says of an output. `mapping` pairs an output of a with one of b that has another
     name; the comparison, its tolerances and tasks go by a's names. `sides` name the two in messages.
-    Rankings are compared on `ranked_rows` rows at most.
+    Rankings are compared on `ranked_rows` rows at most. `summaries` of a's and of b's outputs by their own names, made
+    with these tolerances and tasks, spare taking again what a side tells by itself; what they lack is taken here.
 
     Raises:
-        UsageError: `tasks` names an output that is not there, or calls scores what
-            is not [N, C].
+        UsageError: `tasks` names an output that is not there, or calls scores what is not [N, C].
         Unsupported: an output of a dtype that cannot be compared.
     """
     mapping, tasks, tolerances = mapping or {}, tasks or {}, tolerances or Tolerances()
@@ -82,7 +83,16 @@ def compare_outputs(
         if len(counts) > 1:
             problems.append(f"the outputs of {side} have different sample counts: {sorted(counts)}")
     compared = tuple(
-        _compare(name, a[name], b[other], tolerances, tasks.get(name), sides, ranked_rows)
+        _compare(
+            name,
+            a[name],
+            b[other],
+            tolerances,
+            tasks.get(name),
+            sides,
+            ranked_rows,
+            (summaries[0].get(name), summaries[1].get(other)),
+        )
         for name, other in pairs.items()
     )
     return Comparison(sides, tuple(problems), compared)
@@ -96,6 +106,7 @@ def _compare(
     task: Task | None,
     sides: tuple[str, str],
     ranked_rows: int,
+    known: tuple[Summary | None, Summary | None],
 ) -> OutputComparison:
     for array, side in ((a, sides[0]), (b, sides[1])):
         if not comparable(array.dtype):
@@ -111,16 +122,14 @@ def _compare(
     x, y = without_trailing_ones(a), without_trailing_ones(b)
     if x.shape != y.shape or not x.size:
         return OutputComparison(name, task, tuple(problems))
-    tolerance = tolerances.of(name, a.dtype, b.dtype, root_mean_square(y))
-    return OutputComparison(
-        name,
-        task,
-        tuple(problems),
-        numeric_error(x, y, tolerance),
-        tolerance,
-        classification_error(x, y, tolerance, ranked_rows) if task is Task.CLASSIFICATION else None,
-        vacuity(x, tolerance) or vacuity(y, tolerance),
-    )
+    left = known[0] or summarise(name, x, tolerances, task)
+    right = known[1] or summarise(name, y, tolerances, task)
+    tolerance = tolerances.of(name, a.dtype, b.dtype, right.rms)
+    classes = None
+    if task is Task.CLASSIFICATION:
+        classes = classification_error(x, y, tolerance, ranked_rows, (left.choices, right.choices))
+    numeric, vacuous = numeric_error(x, y, tolerance), left.vacuous or right.vacuous
+    return OutputComparison(name, task, tuple(problems), numeric, tolerance, classes, vacuous)
 
 
 def _structure(a: Array, b: Array, sides: tuple[str, str]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.comparison.rows import PIECE, Array, row_blocks
+from deltann.tasks.classification import NO_PREDICTION
 
 TOP_K = 5
 RBO_P = 0.9
@@ -60,7 +61,7 @@ def _kendall_tau(a: Array, b: Array) -> npt.NDArray[np.float64]:
     x, y = _dense_ranks(a), _dense_ranks(b)
     classes = a.shape[1]
     both = x * classes + y
-    order = np.argsort(both, axis=1, kind="stable")
+    order = np.argsort(both, axis=1)
     discordant = _inversions(np.take_along_axis(y, order, axis=1))
     pairs = classes * (classes - 1) // 2
     free_x, free_y = pairs - _tied_pairs(x), pairs - _tied_pairs(y)
@@ -88,29 +89,10 @@ def rank_biased_overlap(a: Array, b: Array, p: float = RBO_P) -> npt.NDArray[np.
     return np.asarray(agreement @ weight + agreement[:, -1] * p**classes)
 
 
-def top_k_disagreements(a: Array, b: Array, k: int) -> int:
-    """Rows of [N, C] whose sets of the k best classes differ (the lowest index on ties); a NaN row always differs."""
-    rows, classes = a.shape
-    return sum(
-        int(
-            np.count_nonzero((_top_k(a[block], k) != _top_k(b[block], k)).any(axis=1) | _nan(a[block]) | _nan(b[block]))
-        )
-        for block in row_blocks(rows, classes)
-    )
-
-
-def _nan(scores: Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(np.isnan(scores).any(axis=1))
-
-
-def _top_k(scores: Array, k: int) -> npt.NDArray[np.bool_]:
-    """Which classes are among the k best of each row: a mask of the scores' shape."""
-    last = np.partition(scores, -k, axis=1)[:, [-k]]
-    above, level = scores > last, scores == last
-    free = k - above.sum(axis=1, keepdims=True)
-    tied = np.flatnonzero(level.sum(axis=1) > free[:, 0])
-    level[tied] &= level[tied].cumsum(axis=1) <= free[tied]
-    return np.asarray(above | level)
+def top_k_disagreements(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> int:
+    """Rows whose sets differ, of the `best_classes` [N, k] of both sides; a row that holds a NaN always differs."""
+    differ = (np.sort(a, axis=1) != np.sort(b, axis=1)).any(axis=1)
+    return int(np.count_nonzero(differ | (a[:, 0] == NO_PREDICTION)))
 
 
 def _ranks(scores: Array) -> npt.NDArray[np.int64]:
@@ -123,7 +105,7 @@ def _ranks(scores: Array) -> npt.NDArray[np.int64]:
 
 def _dense_ranks(scores: Array) -> npt.NDArray[np.int64]:
     """0 for the least score of each row; equal scores share a rank."""
-    order = np.argsort(scores, axis=1, kind="stable")
+    order = np.argsort(scores, axis=1)
     ranks = np.empty(scores.shape, np.int64)
     np.put_along_axis(ranks, order, _starts(np.take_along_axis(scores, order, axis=1)).cumsum(axis=1) - 1, axis=1)
     return ranks
@@ -146,14 +128,15 @@ def _tied_pairs(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def _inversions(ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How many pairs of each row stand in descending order, counted by the highest bit in which two ranks differ."""
     total = np.zeros(len(ranks), np.int64)
+    ranks = ranks.astype(np.min_scalar_type(ranks.max(initial=0)))  # a stable sort of 16 bits is many times faster
     for bit in range(int(ranks.max(initial=0)).bit_length()):
         group = ranks >> (bit + 1)
         order = np.argsort(group, axis=1, kind="stable")
-        ones = np.take_along_axis(ranks >> bit & 1, order, axis=1)
-        before = ones.cumsum(axis=1)
+        ones = np.take_along_axis(ranks >> bit & 1, order, axis=1).astype(np.int32)
+        before = ones.cumsum(axis=1, dtype=np.int32)
         starts = _starts(np.take_along_axis(group, order, axis=1))
         earlier_groups = np.maximum.accumulate(np.where(starts, before - ones, 0), axis=1)
-        total += ((1 - ones) * (before - earlier_groups)).sum(axis=1)
+        total += ((1 - ones) * (before - earlier_groups)).sum(axis=1, dtype=np.int64)
     return total
 
 

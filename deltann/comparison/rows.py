@@ -54,12 +54,14 @@ def root_mean_square(array: Array) -> float:
     for _, piece, _ in flat_pieces(array, array):
         values = piece.astype(np.float64)
         square = float(np.einsum("i,i", values, values))
+        count += values.size
         if not math.isfinite(square):
-            values = values[np.isfinite(values)]
+            unknown = np.flatnonzero(~np.isfinite(values))
+            values[unknown] = 0
+            count -= unknown.size
             square = float(np.einsum("i,i", values, values))
             peak = max(peak, float(np.abs(values).max(initial=0)))
         total += square
-        count += values.size
     if not count:
         return 0.0
     return math.sqrt(total / count) if math.isfinite(total) else peak

@@ -52,7 +52,7 @@ def weigh(
     """
     models = run.models
     arbiters = {role: arbitration(run, role) for role in models}
-    powers = {role: _power(run, role, tolerances, tasks, limit) for role in models}
+    powers = {role: _power(run, role, arbiters[role], tolerances, tasks, limit) for role in models}
     precisions = {cell: _precision(records[cell], models[cell.role]) for cell in ok}
     sound, noise = {}, {}
     for cell, outputs in ok.items():
@@ -77,7 +77,14 @@ def _noise(
     return self_noise(first, again, tolerances, {name: tasks.of(name, array) for name, array in first.items()})
 
 
-def _power(run: Run, role: str, tolerances: Tolerances, tasks: Tasks, limit: float | None) -> Power | str | None:
+def _power(
+    run: Run,
+    role: str,
+    arbiter: Arbitration | str | None,
+    tolerances: Tolerances,
+    tasks: Tasks,
+    limit: float | None,
+) -> Power | str | None:
     found = sabotaged(run, role)
     if not isinstance(found, Sabotage):
         return found
@@ -88,14 +95,23 @@ def _power(run: Run, role: str, tolerances: Tolerances, tasks: Tasks, limit: flo
     )
     sound = _common(run, cell, found.sound)
     meant = {name: tasks.of(name, array) for name, array in sound.items()}
-    return power(replace(found, sound=sound, copies=copies), tolerances, meant, limit)
+    exact = None
+    if isinstance(arbiter, Arbitration):
+        parts = [_common(run, cell, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
+        exact = replace(arbiter, float64=parts[0], float32=parts[1], perturbed=tuple(parts[2:]))
+    own = _own_precision(run.models[role])
+    return power(replace(found, sound=sound, copies=copies), tolerances, meant, limit, exact, own)
 
 
 def _precision(record: CellRecord, model: Model) -> Precision:
     actual = record.facts.get("actual") or {}
+    options = record.facts.get("options") or {}
+    return declared(options, actual.get("precision"), _own_precision(model), actual.get("note"))
+
+
+def _own_precision(model: Model) -> Precision:
     half = any(spec.dtype == "float16" for spec in (*model.inputs, *model.outputs))
-    own = Precision.FLOAT16 if half else Precision.FLOAT32
-    return declared(record.facts.get("options") or {}, actual.get("precision"), own, actual.get("note"))
+    return Precision.FLOAT16 if half else Precision.FLOAT32
 
 
 def _common(run: Run, cell: Cell, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:

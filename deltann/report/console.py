@@ -13,12 +13,13 @@ from rich.text import Text
 from deltann.comparison.verdict import Verdict
 from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
+from deltann.pairing import LeftOut
 from deltann.report.text import printable
-from deltann.result import LeftOut
 
 if TYPE_CHECKING:
     from deltann.comparison.output import OutputComparison
-    from deltann.result import Pair, Result
+    from deltann.judging import Pair
+    from deltann.result import Result
 
 MOST_PAIRS = 10
 MOST_FLIPS = 5

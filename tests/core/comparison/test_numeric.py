@@ -81,6 +81,39 @@ def test_neighbours_are_one_ulp_apart(dtype, data):
     assert numeric_error(x, x, EXACT).max_ulp == 0
 
 
+def on_the_number_line(x):
+    """Its place among the floats of its format, as a Python integer; both zeros at 0."""
+    width = x.dtype.itemsize * 8
+    bits = int(x.view(f"u{width // 8}"))
+    magnitude = bits & ((1 << (width - 1)) - 1)
+    return -magnitude if bits >> (width - 1) else magnitude
+
+
+@given(ANY, ANY)
+def test_ulp_equals_the_steps_between_any_two_floats(a, b):
+    steps = [
+        abs(on_the_number_line(x) - on_the_number_line(y))
+        for x, y in zip(a.ravel(), b.ravel(), strict=True)
+        if np.isfinite(x) and np.isfinite(y)
+    ]
+    assert numeric_error(a, b, EXACT).max_ulp == max(steps, default=None)
+
+
+@given(ANY, ANY, st.integers(1, 9))
+def test_elements_that_are_not_finite_take_no_part_in_the_rest(a, b, piece):
+    keep = np.isfinite(a) & np.isfinite(b)
+    tolerance = Tolerance(0.1, 0.1)
+    found, expected = numeric_error(a, b, tolerance, piece), numeric_error(a[keep], b[keep], tolerance)
+    assert (found.max_abs, found.max_ulp, found.outside) == (expected.max_abs, expected.max_ulp, expected.outside)
+    for x, y in ((found.mean_abs, expected.mean_abs), (found.rms, expected.rms), (found.cosine, expected.cosine)):
+        assert x == y or x == pytest.approx(y, rel=1e-9)
+
+
+def test_every_result_is_a_float_of_floats_even_where_nothing_differs():
+    zeros = numeric_error(np.ones(3), np.ones(3), EXACT)
+    assert [type(value) for value in (zeros.max_abs, zeros.mean_abs, zeros.rms)] == [float] * 3
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
 def test_ulp_through_zero(dtype):
     least = np.nextafter(np.array([0], dtype), np.array([1], dtype)).astype(dtype)

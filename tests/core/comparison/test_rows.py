@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from deltann.comparison.rows import flat_pieces, root_mean_square, row_blocks, without_trailing_ones
 
@@ -26,6 +29,12 @@ def test_trailing_ones_go_but_the_sample_axis_stays():
     assert without_trailing_ones(np.zeros((2, 3, 1, 1))).shape == (2, 3)
     assert without_trailing_ones(np.zeros((1, 1, 1))).shape == (1,)
     assert without_trailing_ones(np.zeros((2, 1, 3))).shape == (2, 1, 3)
+
+
+@given(hnp.arrays("f4", st.tuples(st.integers(1, 4), st.integers(0, 5))))
+def test_root_mean_square_equals_the_definition(array):
+    finite = array[np.isfinite(array)].astype(float)
+    assert root_mean_square(array) == pytest.approx(np.sqrt(np.mean(finite**2)) if finite.size else 0, rel=1e-9)
 
 
 def test_root_mean_square_is_over_finite_elements():

@@ -8,8 +8,9 @@ import pytest
 
 import deltann
 from deltann.comparison.verdict import Verdict
+from deltann.judging import Pair
 from deltann.outcome import Status, Symptom
-from deltann.result import Pair, Result
+from deltann.result import Result
 from deltann.testing.faulty import ENTRY
 from deltann.testing.models import MODELS
 from deltann.testing.registration import registered

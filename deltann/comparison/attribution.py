@@ -1,0 +1,134 @@
+"""Who is wrong where environments disagree: what most of them say, what float64 says, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+
+class Sure(StrEnum):
+    """What a blame rests on, from the surest down."""
+
+    BOTH = "arbiter and majority"
+    ARBITER = "arbiter alone"
+    MAJORITY = "majority alone"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An environment with outputs. `sound`: what the arbiter says of it, None where it says nothing.
+
+    `noisy`: it differs from itself beyond the tolerance. `shares`: it is lowered by what the arbiter is lowered by.
+    """
+
+    name: str
+    backend: str
+    sound: bool | None = None
+    noisy: bool = False
+    shares: bool = False
+
+
+@dataclass(frozen=True)
+class Blame:
+    """`names`: who differs from the others, or the parties between which it cannot be told; `reason` is one line."""
+
+    names: tuple[str, ...]
+    sure: Sure
+    reason: str
+
+
+def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | None]) -> tuple[Blame, ...]:
+    """Name the odd ones out. `agree` says of two environments whether they do (None: nothing was learned).
+
+    The majority is the largest set of environments that all agree with each other, if it holds more than half of
+    them and at least two backends: four levels of one engine share their mistakes, and count as one voice.
+
+    - BOTH: outside the majority, and unsound by the arbiter, which finds no fault with the majority.
+    - ARBITER: unsound, where there is no majority; the others it finds sound.
+    - MAJORITY: outside the majority, and no arbiter.
+    - UNKNOWN: neither; or they contradict each other (the arbiter's engine may be wrong itself); or it is noisy.
+
+    An environment that is sound is never blamed: it differs from others by no more than its precision explains.
+    Empty where no two disagree.
+    """
+    if not any(agree(a.name, b.name) is False for a, b in combinations(suspects, 2)):
+        return ()
+    majority = _majority(suspects, agree)
+    inside = [suspect for suspect in suspects if suspect.name in majority]
+    blames: list[Blame] = []
+    unclear: list[str] = []
+    for suspect in suspects:
+        if suspect.name in majority or not any(agree(suspect.name, other.name) is False for other in suspects):
+            continue
+        if suspect.noisy:
+            why = (
+                "it differs from itself when run again, so what it differs from others by cannot be blamed on anything"
+            )
+            blames.append(Blame((suspect.name,), Sure.UNKNOWN, why))
+        elif suspect.sound is False and majority:
+            blames.append(_by_both(suspect, inside))
+        elif suspect.sound is False:
+            others = [other for other in suspects if other.sound is not False]
+            why = "float64 finds it unsound" + (f" and {_names(others)} sound" if others else ", as all the others")
+            blames.append(Blame((suspect.name,), Sure.ARBITER, why))
+        elif suspect.sound is None and majority:
+            why = f"{_names(inside)} agree with each other and not with it; no arbiter was asked"
+            blames.append(Blame((suspect.name,), Sure.MAJORITY, why))
+        elif suspect.sound is None:
+            unclear.append(suspect.name)
+    if majority and any(suspect.sound is False for suspect in inside):
+        blames += _majority_unsound(suspects, inside)
+    if unclear:
+        why = "no majority agrees, and there is no arbiter: add an environment, or let the arbiter look"
+        blames.append(Blame(tuple(unclear), Sure.UNKNOWN, why))
+    return tuple(blames)
+
+
+def _by_both(suspect: Suspect, majority: Sequence[Suspect]) -> Blame:
+    if any(other.sound is False for other in majority):
+        why = f"float64 finds it unsound, and {_names(majority)}, which agree with each other, too"
+        return Blame((suspect.name,), Sure.ARBITER, why)
+    why = f"float64 finds it unsound, and {_names(majority)} agree with each other and not with it"
+    return Blame((suspect.name,), Sure.BOTH, why)
+
+
+def _majority_unsound(suspects: Sequence[Suspect], majority: Sequence[Suspect]) -> list[Blame]:
+    sound = [suspect for suspect in suspects if suspect.sound]
+    if sound and all(suspect.shares for suspect in sound):
+        why = (
+            f"float64 finds only {_names(sound)} sound, which shares the arbiter's lowering; "
+            f"{_names(majority)} agree with each other, so the arbiter itself may be wrong"
+        )
+    else:
+        why = f"{_names(majority)} agree with each other, but float64 finds them unsound"
+    return [Blame(tuple(suspect.name for suspect in majority), Sure.UNKNOWN, why)]
+
+
+def _majority(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | None]) -> frozenset[str]:
+    """The names of the majority; empty where there is none."""
+    backends = {suspect.name: suspect.backend for suspect in suspects if not suspect.noisy}
+    friends = {name: {other for other in backends if other != name and agree(name, other)} for name in backends}
+    groups = [group for group in _cliques(friends, set(), set(friends), set()) if 2 * len(group) > len(suspects)]
+    groups = [group for group in groups if len({backends[name] for name in group}) > 1]
+    return frozenset(max(groups, key=len, default=()))
+
+
+def _cliques(
+    friends: Mapping[str, set[str]], chosen: set[str], open_: set[str], closed: set[str]
+) -> Iterator[set[str]]:
+    """The sets of names that are all friends, each as large as it can be (Bron and Kerbosch, CACM 1973, with pivot)."""
+    if not open_ and not closed:
+        yield chosen
+        return
+    pivot = max(open_ | closed, key=lambda name: len(friends[name] & open_))
+    for name in sorted(open_ - friends[pivot]):
+        yield from _cliques(friends, chosen | {name}, open_ & friends[name], closed & friends[name])
+        open_ = open_ - {name}
+        closed = closed | {name}
+
+
+def _names(suspects: Sequence[Suspect]) -> str:
+    return ", ".join(suspect.name for suspect in suspects)

@@ -1,0 +1,107 @@
+"""Could these inputs have told? The share of sabotaged copies of the model that the same comparison notices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deltann.comparison.evidence import Arbitration, Sabotage, Sabotaged
+from deltann.comparison.output import compare_outputs
+from deltann.comparison.precision import Precision
+from deltann.comparison.soundness import soundness
+from deltann.comparison.statistics import proportion_interval
+from deltann.comparison.tolerance import Tolerances
+from deltann.comparison.verdict import PairEvidence, Verdict, judge
+from deltann.tasks import Task
+
+ENOUGH = 0.5
+"""Inputs that miss half of the faults are no test: below this share, agreement on them is INCONCLUSIVE.
+
+Copies differ in severity, and some of their faults are small; photographs through trained classifiers show 90 % and
+more of them, constant outputs none.
+"""
+
+
+@dataclass(frozen=True)
+class Power:
+    """Of `copies` sabotaged ones, how many the comparison's own criteria noticed (`interval`: Wilson, 95 %).
+
+    `by_numbers`: an element left the tolerance; `by_labels`: a top-1 label changed; a copy that did not run counts as
+    noticed, by neither. `missed` describes those that were not noticed. `by_kind`: (noticed, copies) of each class of
+    fault.
+    """
+
+    environment: str
+    samples: int
+    copies: int
+    noticed: int
+    by_numbers: int
+    by_labels: int
+    interval: tuple[float, float]
+    missed: tuple[str, ...]
+    by_kind: Mapping[str, tuple[int, int]]
+
+    @property
+    def share(self) -> float:
+        """What was noticed, of all."""
+        return self.noticed / self.copies
+
+    @property
+    def enough(self) -> bool:
+        """Whether agreement on these inputs means something."""
+        return self.share >= ENOUGH
+
+
+def power(
+    sabotage: Sabotage,
+    tolerances: Tolerances,
+    tasks: Mapping[str, Task],
+    limit: float | None,
+    arbitration: Arbitration | None = None,
+    precision: Precision = Precision.FLOAT32,
+) -> Power | None:
+    """Judge each copy beside the model as it is, by these criteria; None where there are no copies.
+
+    `arbitration`, where there is one, judges the copies as it judges environments, by what `precision` can give; its
+    samples begin with those of the copies.
+    """
+    if not sabotage.copies:
+        return None
+    samples = len(next(iter(sabotage.sound.values()), ()))
+    exact = None if arbitration is None else arbitration.chosen_alone()
+    sides = ("the sabotaged copy", "the model")
+    noticed, numbers, labels = [], 0, 0
+    for copy in sabotage.copies:
+        if copy.outputs is None:
+            noticed.append(copy)
+            continue
+        meant = {name: task for name, task in tasks.items() if name in copy.outputs}
+        comparison = compare_outputs(copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1)
+        evidence = PairEvidence()
+        if exact is not None:
+            found = (soundness(outputs, exact, precision) for outputs in (copy.outputs, sabotage.sound))
+            ours, theirs = ({entry.output: entry for entry in entries} for entries in found)
+            evidence = PairEvidence(sound=(ours, theirs))
+        if judge(comparison, limit, evidence).verdict is Verdict.DIFFER:
+            noticed.append(copy)
+        outputs = comparison.outputs
+        numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in outputs)
+        labels += any(o.classification and o.classification.disagreements for o in outputs)
+    return Power(
+        environment=sabotage.environment,
+        samples=samples,
+        copies=len(sabotage.copies),
+        noticed=len(noticed),
+        by_numbers=numbers,
+        by_labels=labels,
+        interval=proportion_interval(len(noticed), len(sabotage.copies)),
+        missed=tuple(f"{copy.kind}: {copy.description}" for copy in sabotage.copies if copy not in noticed),
+        by_kind=_by_kind(sabotage.copies, noticed),
+    )
+
+
+def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[Sabotaged]) -> dict[str, tuple[int, int]]:
+    kinds = dict.fromkeys(copy.kind for copy in copies)
+    return {
+        kind: (sum(copy.kind == kind for copy in noticed), sum(copy.kind == kind for copy in copies)) for kind in kinds
+    }

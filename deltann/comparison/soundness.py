@@ -1,0 +1,225 @@
+"""Whether a candidate is as near to float64 (the arbiter) as its precision allows; float32 is the yardstick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deltann.comparison.evidence import Arbitration, Outputs
+from deltann.comparison.precision import INTEGER_FLOOR, MOST, K, Precision, bound, unit_roundoff
+from deltann.comparison.rows import Array, row_blocks, without_trailing_ones
+
+_INTEGERS = "biu"
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_LARGEST_FLOAT16 = 65504.0
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """One output of a candidate beside the arbiter's, on the `samples` rows that the arbiter ran.
+
+    `error` and `rounding` are the RMSE against float64 of the candidate and of the yardstick, `perturbed` the largest
+    of the yardstick's perturbed runs (None: there are none), all in the output's unit, over elements that are finite on
+    all sides. Of an integer or bool output they are shares of elements unequal to the arbiter's.
+
+    `sound`: error <= bound, and nothing non-finite that should be finite or the other way round (`nonfinite` counts
+    such elements); None where it could not be judged, for the reason `unjudged`. `ratio` is error / rounding, None
+    where rounding is 0.
+    """
+
+    output: str
+    samples: int
+    precision: Precision
+    error: float | None = None
+    rounding: float | None = None
+    perturbed: float | None = None
+    bound: float | None = None
+    ratio: float | None = None
+    nonfinite: int = 0
+    sound: bool | None = None
+    unjudged: str | None = None
+
+
+def soundness(candidate: Outputs, arbitration: Arbitration, precision: Precision) -> tuple[Soundness, ...]:
+    """Judge every output that the arbiter has; `candidate` holds [N, …] of all samples, by the model's own names.
+
+    Only the rows `arbitration.samples` of it are read, one block at a time.
+    """
+    return tuple(_judged(name, candidate, arbitration, precision) for name in arbitration.float64)
+
+
+def envelope(arbitration: Arbitration, output: str, precision: Precision) -> float:
+    """The most by which rounding at `precision` moves the gap between two scores of a row, in the output's unit.
+
+    Twice the bound of a sound candidate (one score may go up by it and the other down), whose `rounding` is the RMSE of
+    the yardstick or, where that is larger, of its two best scores alone: high scores err more than low ones.
+
+    Raises:
+        KeyError: the arbiter has no such output.
+        ValueError: the output holds no scores [M, C] with C >= 2.
+    """
+    truth, yardstick = arbitration.float64[output], arbitration.float32[output]
+    everywhere, scale = _apart(yardstick, truth)
+    return 2 * bound(max(everywhere, _best_apart(output, [yardstick], truth) or 0.0), scale, precision)
+
+
+def stochastic_envelope(arbitration: Arbitration, output: str, precision: Precision) -> float | None:
+    """`envelope` by other means, the perturbed runs in the yardstick's place; None where there are none.
+
+    Measured: 0.9 to 1.5 times `envelope` on the classifiers that K was measured on; tests hold it to a factor of 3.
+
+    Raises:
+        KeyError: the arbiter has no such output.
+        ValueError: the output holds no scores [M, C] with C >= 2.
+    """
+    truth, runs = arbitration.float64[output], [run[output] for run in arbitration.perturbed]
+    best = _best_apart(output, runs, truth)
+    if best is None:
+        return None
+    errors, scales = zip(*(_apart(run, truth) for run in runs), strict=True)
+    everywhere = math.sqrt(sum(error**2 for error in errors) / len(runs))
+    return 2 * bound(max(everywhere, best), max(scales), precision)
+
+
+def _best_apart(output: str, runs: Sequence[Array], truth: Array) -> float | None:
+    """How far `runs` move the gap between the two best scores of `truth`: RMS over rows and runs, divided by √2.
+
+    So much is each of the two off, where they err independently. None where there is no finite gap to move.
+    """
+    truth = without_trailing_ones(truth)
+    if truth.ndim != 2 or truth.shape[1] < 2:
+        raise ValueError(f"output '{output}' is {list(truth.shape)}: no scores [M, C], C >= 2, that could have a gap")
+    squares, count = 0.0, 0
+    for block in row_blocks(*truth.shape):
+        exact = _doubles(truth[block])
+        best = np.argpartition(exact, -2, axis=1)[:, -2:]
+        for run in runs:
+            moved = _doubles(without_trailing_ones(run)[block])
+            with np.errstate(invalid="ignore"):
+                shift = np.diff(np.take_along_axis(moved, best, 1) - np.take_along_axis(exact, best, 1))[:, 0]
+            shift = shift[np.isfinite(shift)]
+            squares, count = squares + float(shift @ shift), count + shift.size
+    return math.sqrt(squares / count / 2) if count else None
+
+
+@dataclass
+class _Found:
+    """Sums of squares: of differences from float64 (of integers the count of unequal ones), and of float64 itself."""
+
+    error: float = 0.0
+    rounding: float = 0.0
+    size: float = 0.0
+    compared: int = 0
+    nonfinite: int = 0
+
+
+def _judged(name: str, candidate: Outputs, arbitration: Arbitration, precision: Precision) -> Soundness:
+    truth, yardstick, rows = arbitration.float64[name], arbitration.float32[name], arbitration.samples
+
+    def unjudged(reason: str) -> Soundness:
+        return Soundness(name, len(rows), precision, unjudged=reason)
+
+    array = candidate.get(name)
+    if array is None:
+        return unjudged("the candidate has no such output")
+    if reason := _incomparable(array, truth, rows):
+        return unjudged(reason)
+    found = _Found()
+    integers = truth.dtype.kind in _INTEGERS
+    for block in row_blocks(len(rows), truth[:1].size):
+        triple = array[rows[block]], truth[block], yardstick[block]
+        _count_unequal(found, *triple) if integers else _add_errors(found, *triple, precision)
+    if not found.compared and not found.nonfinite:
+        return unjudged("no element of it is finite both in float64 and in float32")
+    totals = found.error, found.rounding, found.size
+    error, rounding, scale = (_mean(total, found.compared, integers) for total in totals)
+    if not math.isfinite(scale):
+        return unjudged("its squares leave the range of float64")
+    perturbed = max((_apart(run[name], truth)[0] for run in arbitration.perturbed), default=None)
+    most = max(rounding, perturbed or 0.0)
+    if not integers and most > MOST * scale:
+        return unjudged("float32 misses float64 by as much as its own size: there is nothing to be near to")
+    limit = K[precision] * most + INTEGER_FLOOR if integers else bound(most, scale, precision)
+    if integers and error > limit and unit_roundoff(precision) > unit_roundoff(Precision.FLOAT32):
+        return unjudged(f"integers may come from comparisons, which rounding to {precision} turns")
+    ratio = error / rounding if rounding else None
+    sound = error <= limit and not found.nonfinite
+    return Soundness(name, len(rows), precision, error, rounding, perturbed, limit, ratio, found.nonfinite, sound)
+
+
+def _incomparable(array: Array, truth: Array, rows: npt.NDArray[np.int64]) -> str | None:
+    if array.shape[1:] != truth.shape[1:] or array.ndim != truth.ndim:
+        return f"a sample has the shape {list(array.shape[1:])}, and the arbiter's {list(truth.shape[1:])}"
+    if len(array) <= rows.max(initial=-1):
+        return f"it has {len(array)} samples, and the arbiter ran sample {rows.max()}"
+    if (array.dtype.kind in _INTEGERS) != (truth.dtype.kind in _INTEGERS):
+        return f"it is {array.dtype}, and the arbiter's is {truth.dtype}"
+    unknown = [
+        dtype for dtype in (array.dtype, truth.dtype) if dtype.kind not in _INTEGERS and dtype.name not in _FLOATS
+    ]
+    return f"{unknown[0]} is neither a number nor a truth value" if unknown else None
+
+
+def _add_errors(found: _Found, ours: Array, truth: Array, yardstick: Array, precision: Precision) -> None:
+    """Add what a block holds: differences where all are finite, and how many others are not as they should be.
+
+    Excused are what float32 must have as well, and infinities where the number is beyond the largest float16.
+    """
+    a, t, y = (_doubles(array) for array in (ours, truth, yardstick))
+    finite = np.isfinite(a) & np.isfinite(t) & np.isfinite(y)
+    if not finite.all():
+        wrong = _otherwise_infinite(a, t) & ~_otherwise_infinite(y, t)
+        if precision is Precision.FLOAT16:
+            wrong &= ~(np.isinf(a) & (np.abs(t) > _LARGEST_FLOAT16) & (np.sign(a) == np.sign(t)))
+        found.nonfinite += int(np.count_nonzero(wrong))
+        a, t, y = a[finite], t[finite], y[finite]
+    found.error += _squares(a, t)
+    found.rounding += _squares(y, t)
+    found.size += _squares(t)
+    found.compared += t.size
+
+
+def _count_unequal(found: _Found, ours: Array, truth: Array, yardstick: Array) -> None:
+    found.error += int(np.count_nonzero(ours != truth))
+    found.rounding += int(np.count_nonzero(yardstick != truth))
+    found.compared += truth.size
+
+
+def _apart(array: Array, truth: Array) -> tuple[float, float]:
+    """The RMSE of [M, …], and the RMS of `truth`, over elements finite in both; of integers the share unequal, and 0."""
+    integers, total, size, count = truth.dtype.kind in _INTEGERS, 0.0, 0.0, 0
+    for block in row_blocks(len(truth), truth[:1].size):
+        a, t = array[block], truth[block]
+        if integers:
+            total += int(np.count_nonzero(a != t))
+        else:
+            a, t = _doubles(a), _doubles(t)
+            finite = np.isfinite(a) & np.isfinite(t)
+            a, t = a[finite], t[finite]
+            total, size = total + _squares(a, t), size + _squares(t)
+        count += t.size
+    return _mean(total, count, integers), _mean(size, count, integers)
+
+
+def _mean(total: float, count: int, integers: bool) -> float:
+    return 0.0 if not count else total / count if integers else math.sqrt(total / count)
+
+
+def _squares(a: Array, b: Array | float = 0.0) -> float:
+    with np.errstate(over="ignore"):
+        difference = (a - b).reshape(-1)
+        return float(np.einsum("i,i", difference, difference))
+
+
+def _otherwise_infinite(a: Array, truth: Array) -> npt.NDArray[np.bool_]:
+    """Where one of the two is not finite and the other is not the same."""
+    finite = np.isfinite(a) & np.isfinite(truth)
+    return np.asarray(~finite & (a != truth) & ~(np.isnan(a) & np.isnan(truth)))
+
+
+def _doubles(array: Array) -> npt.NDArray[np.float64]:
+    return np.asarray(array, np.float64)

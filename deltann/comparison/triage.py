@@ -1,0 +1,109 @@
+"""Label flips judged by the arbiter: two classes that rounding cannot tell apart, or a wrong answer, and whose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deltann.comparison.evidence import Arbitration
+from deltann.comparison.flips import Flip, Kind
+from deltann.comparison.output import Comparison, OutputComparison
+from deltann.comparison.precision import Precision
+from deltann.comparison.rows import Array, without_trailing_ones
+from deltann.comparison.soundness import envelope
+from deltann.tasks.classification import NO_PREDICTION
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What the arbiter knows of one output of one cell.
+
+    `scores` [M, C] are the arbiter's, `rows` says which of them a sample has. `rounding` and `allowed`: the envelopes
+    (`deltann.comparison.soundness.envelope`) of float32 and of the cell's own precision. `sound`: the cell's output.
+    """
+
+    scores: Array
+    rows: Mapping[int, int]
+    rounding: float
+    allowed: float
+    sound: bool | None
+
+    @classmethod
+    def of(cls, arbitration: Arbitration, output: str, precision: Precision, sound: bool | None) -> Side | None:
+        """None where the arbiter has no scores [M, C] of that name."""
+        if output not in arbitration.float64:
+            return None
+        scores = without_trailing_ones(arbitration.float64[output])
+        if scores.ndim != 2 or scores.dtype.kind != "f" or scores.shape[1] < 2:
+            return None
+        rows = {int(sample): row for row, sample in enumerate(arbitration.samples)}
+        rounding = envelope(arbitration, output, Precision.FLOAT32)
+        return cls(scores, rows, rounding, max(rounding, envelope(arbitration, output, precision)), sound)
+
+
+def triage(flip: Flip, a: Side, b: Side) -> Flip:
+    """The flip with its kind judged anew, if the arbiter saw that sample; the same where it did not.
+
+    A side's *deficit* is by how much float64 prefers the best class to the one that the side chose. TIE: float32 may
+    choose either (both deficits are inside the float32 envelope). PRECISION: no tie, but each deficit is inside the
+    envelope of its side's precision, and that side's output is sound for it. FAULT: anything else, a NaN included.
+    `wrong` tells which side's choice is not excused, of PRECISION which one is further off; "models" where each side
+    follows its own model's float64, and the two models choose differently.
+    """
+    at_a, at_b = a.rows.get(flip.sample), b.rows.get(flip.sample)
+    if at_a is None or at_b is None:
+        return flip
+    truth_a, truth_b = (np.asarray(side.scores[at], np.float64) for side, at in ((a, at_a), (b, at_b)))
+    if not (np.isfinite(truth_a).all() and np.isfinite(truth_b).all()):
+        return flip
+    label_a, label_b = int(truth_a.argmax()), int(truth_b.argmax())
+    truth = label_a if label_a == label_b else None
+    if NO_PREDICTION in (flip.label_a, flip.label_b):
+        wrong = [side for side, label in (("a", flip.label_a), ("b", flip.label_b)) if label == NO_PREDICTION]
+        return replace(flip, kind=Kind.FAULT, truth=truth, wrong="+".join(wrong))
+    deficit_a, deficit_b = (
+        float(scores.max() - scores[label]) for scores, label in ((truth_a, flip.label_a), (truth_b, flip.label_b))
+    )
+    # Two models may each be followed faithfully, and choose otherwise.
+    apart = max(
+        float(truth_a[flip.label_a] - truth_a[flip.label_b]), float(truth_b[flip.label_b] - truth_b[flip.label_a])
+    )
+    judged = replace(flip, truth=truth, deficit_a=deficit_a, deficit_b=deficit_b, envelope=max(a.allowed, b.allowed))
+    if max(deficit_a, apart) <= a.rounding and max(deficit_b, apart) <= b.rounding:
+        return replace(judged, kind=Kind.TIE)
+    faults = [
+        name
+        for name, side, deficit in (("a", a, deficit_a), ("b", b, deficit_b))
+        if deficit > side.rounding and (deficit > side.allowed or side.sound is False)
+    ]
+    if not faults and apart > max(a.allowed, b.allowed):
+        return replace(judged, kind=Kind.FAULT, wrong="models")
+    if not faults:
+        return replace(judged, kind=Kind.PRECISION, wrong="a" if deficit_a >= deficit_b else "b")
+    return replace(judged, kind=Kind.FAULT, wrong="+".join(faults))
+
+
+def triaged(comparison: Comparison, sides: Mapping[str, tuple[Side | None, Side | None]]) -> Comparison:
+    """The comparison with the flips of each output judged by its sides, where both are known, and counted anew."""
+    outputs = [_triaged(output, sides.get(output.name, (None, None))) for output in comparison.outputs]
+    return replace(comparison, outputs=tuple(outputs))
+
+
+def _triaged(output: OutputComparison, sides: tuple[Side | None, Side | None]) -> OutputComparison:
+    found, (a, b) = output.classification, sides
+    if found is None or a is None or b is None:
+        return output
+    flips = tuple(triage(flip, a, b) for flip in found.flips)
+    counts = count(flips)
+    beyond = counts[Kind.BEYOND_ROUNDING] + counts[Kind.FAULT]
+    classes = replace(
+        found, flips=flips, ties=counts[Kind.TIE], beyond_rounding=beyond, by_precision=counts[Kind.PRECISION]
+    )
+    return replace(output, classification=classes)
+
+
+def count(flips: Sequence[Flip]) -> dict[Kind, int]:
+    """How many there are of each kind."""
+    return {kind: sum(flip.kind is kind for flip in flips) for kind in Kind}

@@ -1,0 +1,201 @@
+"""The verdict on every pair of a run, by its numbers and by the evidence; and who is blamed for the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from deltann.comparison.attribution import Blame, Suspect, attribute
+from deltann.comparison.evidence import Arbitration
+from deltann.comparison.noise import OutputNoise
+from deltann.comparison.output import Comparison
+from deltann.comparison.power import Power
+from deltann.comparison.rates import exceeds_p
+from deltann.comparison.significance import benjamini_hochberg, holm, mcnemar
+from deltann.comparison.triage import Side, triaged
+from deltann.comparison.vacuity import one_label
+from deltann.comparison.verdict import Judgement, PairEvidence, Verdict, judge
+from deltann.environment import Environment
+from deltann.evidence.weigh import Weighed
+from deltann.pairing import Compared, Comparisons, LeftOut
+from deltann.store import Cell, Run
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Samples that only the candidate, and only the reference, gets right; and McNemar's exact p-value for that.
+
+    `adjusted`: after Benjamini and Hochberg, over all pairs and outputs of the run.
+    """
+
+    candidate_only: int
+    reference_only: int
+    p_value: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells and what came of comparing them; `comparison` is None where one of them has no outputs.
+
+    Differences are candidate − reference. `left_out`: why the verdict of the run does not rest on this pair.
+    `mcnemar`: by output, where labels are known, whether one of the two is the better classifier.
+    """
+
+    candidate: Cell
+    reference: Cell
+    comparison: Comparison | None
+    judgement: Judgement
+    left_out: LeftOut | None = None
+    mcnemar: Mapping[str, McNemar] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the verdict of the run rests on this pair."""
+        return self.left_out is None
+
+
+def judge_pairs(run: Run, compared: Comparisons, weighed: Weighed, limit: float | None) -> tuple[Pair, ...]:
+    """Judge each pair; what depends on how many there are (Holm, Benjamini–Hochberg) over all of them."""
+    sides = {cell: _sides(cell, weighed) for cell in weighed.sound}
+    pairs = [(pair, _triaged(run, pair, sides)) for pair in compared.pairs]
+    rate_ps = _rate_ps(pairs, limit)
+    tests = _mcnemar(run, compared)
+    judged = []
+    for number, (pair, comparison) in enumerate(pairs):
+        if comparison is None:
+            verdict = Verdict.NOT_COMPARED if pair.missing else Verdict.INCONCLUSIVE
+            judgement = Judgement(verdict, (pair.why,))
+            judged.append(Pair(pair.candidate, pair.reference, None, judgement, pair.left_out))
+            continue
+        judgement = judge(comparison, limit, _evidence(run, pair, compared, weighed, rate_ps.get(number, {})))
+        left_out = pair.left_out
+        if left_out is None and pair.ran_the_same and judgement.verdict is Verdict.AGREE:
+            left_out = LeftOut.SAME_CODE
+        judged.append(Pair(pair.candidate, pair.reference, comparison, judgement, left_out, tests.get(number, {})))
+    return tuple(judged)
+
+
+def blame(pairs: Sequence[Pair], weighed: Weighed) -> tuple[Blame, ...]:
+    """Who differs from the others, of the environments that ran one model; empty where nobody does."""
+    verdicts = {frozenset((pair.candidate, pair.reference)): pair.judgement.verdict for pair in pairs}
+    cells = list(dict.fromkeys(cell for pair in pairs if pair.comparison for cell in (pair.candidate, pair.reference)))
+    if len({cell.role for cell in cells}) != 1:
+        return ()
+    arbiter = weighed.arbiters.get(cells[0].role)
+    engine = Environment.parse(arbiter.environment).backend if isinstance(arbiter, Arbitration) else None
+    suspects = []
+    for cell in cells:
+        found = [entry.sound for entry in weighed.sound.get(cell, ()) if entry.sound is not None]
+        backend = Environment.parse(cell.environment).backend
+        noisy = any(noise.outside or noise.labels_changed or noise.problem for noise in weighed.noise.get(cell, ()))
+        suspects.append(Suspect(str(cell), backend, all(found) if found else None, noisy, backend == engine))
+    known = {str(cell): cell for cell in cells}
+
+    def agree(a: str, b: str) -> bool | None:
+        verdict = verdicts.get(frozenset((known[a], known[b])))
+        return {Verdict.AGREE: True, Verdict.DIFFER: False}.get(verdict) if verdict else None
+
+    return attribute(suspects, agree)
+
+
+def _sides(cell: Cell, weighed: Weighed) -> dict[str, Side | None]:
+    """By output, what the arbiter knows of the cell's scores."""
+    arbiter = weighed.arbiters[cell.role]
+    assert isinstance(arbiter, Arbitration)
+    return {
+        entry.output: Side.of(arbiter, entry.output, weighed.precisions[cell], entry.sound)
+        for entry in weighed.sound[cell]
+    }
+
+
+def _triaged(run: Run, pair: Compared, sides: Mapping[Cell, Mapping[str, Side | None]]) -> Comparison | None:
+    if pair.comparison is None or pair.candidate not in sides or pair.reference not in sides:
+        return pair.comparison
+    both = {}
+    for output in pair.comparison.outputs:
+        other = _reference_name(run, pair, output.name)
+        both[output.name] = (sides[pair.candidate].get(output.name), sides[pair.reference].get(other))
+    return triaged(pair.comparison, both)
+
+
+def _reference_name(run: Run, pair: Compared, output: str) -> str:
+    """What the reference calls the candidate's output."""
+    if pair.candidate.role == pair.reference.role:
+        return output
+    renames: Mapping[str, str] = run.document["map_outputs"]
+    return {new: old for old, new in renames.items()}.get(output, output)
+
+
+def _evidence(
+    run: Run, pair: Compared, compared: Comparisons, weighed: Weighed, rate_p: Mapping[str, float]
+) -> PairEvidence:
+    cells = (pair.candidate, pair.reference)
+    one_model = pair.candidate.role == pair.reference.role
+    sound = None
+    if one_model and all(cell in weighed.sound for cell in cells):
+        ours, theirs = ({entry.output: entry for entry in weighed.sound[cell]} for cell in cells)
+        sound = (ours, theirs)
+    noise: list[dict[str, OutputNoise]] = [
+        {entry.output: entry for entry in weighed.noise.get(cell, ())} for cell in cells
+    ]
+    labels = {}
+    for name, found in compared.labels.get(pair.candidate, {}).items():
+        if reason := one_label(found):
+            labels[name] = reason
+    return PairEvidence(sound, (noise[0], noise[1]), _weak(weighed, cells), labels, rate_p, len(run.sample_names))
+
+
+def _weak(weighed: Weighed, cells: Sequence[Cell]) -> str | None:
+    """Why these inputs could not have told, by sabotaged copies of the models."""
+    for cell in cells:
+        power = weighed.powers.get(cell.role)
+        if isinstance(power, Power) and not power.enough:
+            return (
+                f"these inputs could not have told: of {power.copies} copies of the model with a fault each, "
+                f"this comparison notices {power.noticed}"
+            )
+    return None
+
+
+def _rate_ps(pairs: Sequence[tuple[Compared, Comparison | None]], limit: float | None) -> dict[int, dict[str, float]]:
+    """By the pair's number and output, the p-value of a rate above the limit, adjusted for all that are judged."""
+    if limit is None:
+        return {}
+    found = [
+        (number, output.name, exceeds_p(output.classification.disagreements, output.classification.samples, limit))
+        for number, (pair, comparison) in enumerate(pairs)
+        if comparison is not None and pair.left_out is None
+        for output in comparison.outputs
+        if output.classification
+    ]
+    adjusted: dict[int, dict[str, float]] = {}
+    for (number, name, _), p_value in zip(found, holm([p for *_, p in found]), strict=True):
+        adjusted.setdefault(number, {})[name] = p_value
+    return adjusted
+
+
+def _mcnemar(run: Run, compared: Comparisons) -> dict[int, dict[str, McNemar]]:
+    """By the pair's number and output, where labels are known."""
+    labels = run.document["labels"]
+    if labels is None:
+        return {}
+    known = np.array([value is not None for value in labels["values"]])
+    wanted = np.array([value or 0 for value in labels["values"]]) + (labels["offset"] or 0)
+    found: list[tuple[int, str, int, int]] = []
+    for number, pair in enumerate(compared.pairs):
+        for output in pair.comparison.outputs if pair.comparison else ():
+            ours = compared.labels.get(pair.candidate, {}).get(output.name)
+            theirs = compared.labels.get(pair.reference, {}).get(_reference_name(run, pair, output.name))
+            if output.classification is None or ours is None or theirs is None or len(ours) != len(known):
+                continue
+            right, left = (known & (label == wanted) for label in (theirs, ours))
+            found.append((number, output.name, int((left & ~right).sum()), int((right & ~left).sum())))
+    p_values = [mcnemar(ours_only, theirs_only) for *_, ours_only, theirs_only in found]
+    tests: dict[int, dict[str, McNemar]] = {}
+    adjusted = benjamini_hochberg(p_values)
+    for (number, name, ours_only, theirs_only), p_value, q_value in zip(found, p_values, adjusted, strict=True):
+        tests.setdefault(number, {})[name] = McNemar(ours_only, theirs_only, p_value, q_value)
+    return tests
