@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from deltann.comparison.output import OutputComparison, plain
 from deltann.comparison.rows import without_trailing_ones
 from deltann.criteria import parse_tasks
-from deltann.outcome import Status
-from deltann.store import CellRecord, Run
+from deltann.outcome import Status, Symptom
+from deltann.store import Cell, CellRecord, Run
 from deltann.tasks import Task
 from deltann.tasks.classification import predictions
 
@@ -29,6 +29,8 @@ _PIECE_ROWS = 512
 def cell_rows(result: Result) -> list[dict[str, Any]]:
     """A row a cell; times in seconds, `median_ms` a sample and no verdict, accuracies by output name.
 
+    `first_ms`: the first run, whole. `peak_memory` and `artifact_bytes` in bytes; the artifact holds the weights.
+
     `actual`: what the engine told of what it really did (`deltann.backend.ACTUAL`).
     """
     rows = []
@@ -40,18 +42,28 @@ def cell_rows(result: Result) -> list[dict[str, Any]]:
             "role": record.cell.role,
             "status": outcome.status.value,
             "stage": outcome.stage and outcome.stage.value,
-            "symptom": outcome.symptom and outcome.symptom.value,
+            "symptom": outcome.symptom.value if outcome.symptom else _own_symptom(result, record.cell),
             "reason": outcome.reason,
             "version": facts.get("version"),
             "artifact": facts.get("artifact"),
             "artifact_cached": facts.get("artifact_cached"),
             "lower_s": facts.get("lower_s"),
             "load_s": facts.get("load_s"),
+            "first_ms": result.first_ms(record.cell),
+            "peak_memory": facts.get("peak_memory"),
+            "artifact_bytes": facts.get("artifact_bytes"),
             "median_ms": result.median_ms(record.cell),
             "actual": dict(facts.get("actual") or {}),
             "accuracy": {name: hit.rate for name, hit in result.accuracies.get(str(record.cell), {}).items()},
         })  # fmt: skip
     return rows
+
+
+def _own_symptom(result: Result, cell: Cell) -> str | None:
+    """NONDETERMINISM where a cell that ran differs from itself beyond the tolerance."""
+    noise = result.weighed.noise.get(cell, ())
+    noisy = any(found.outside or found.labels_changed or found.problem for found in noise)
+    return Symptom.NONDETERMINISM.value if noisy else None
 
 
 def pair_rows(result: Result) -> list[dict[str, Any]]:
@@ -86,6 +98,7 @@ def _output_row(output: OutputComparison) -> dict[str, Any]:
             "top1_low": found.interval[0],
             "top1_high": found.interval[1],
             "ties": found.ties,
+            "by_precision": found.by_precision,
             "beyond_rounding": found.beyond_rounding,
             "top_k": found.k,
             "top_k_disagreements": found.top_k_disagreements,
@@ -112,11 +125,21 @@ def flip_rows(result: Result, pair: Pair) -> list[dict[str, Any]]:
             "reference_margin": flip.margin_b,
             "envelope": flip.envelope,
             "kind": flip.kind.value,
+            "arbiter_label": flip.truth,
+            "candidate_deficit": flip.deficit_a,
+            "reference_deficit": flip.deficit_b,
+            "wrong": _who(flip.wrong, pair),
         }
         for output in outputs
         if output.classification
         for flip in output.classification.flips
     ]
+
+
+def _who(wrong: str | None, pair: Pair) -> list[str]:
+    """The cells whose label the arbiter does not excuse; `["models"]` where two models choose differently."""
+    names = {"a": str(pair.candidate), "b": str(pair.reference)}
+    return [names.get(part, part) for part in wrong.split("+")] if wrong else []
 
 
 def cell_table(result: Result) -> pa.Table:
@@ -131,7 +154,8 @@ def cell_table(result: Result) -> pa.Table:
         }
         for row in cell_rows(result)
     ]
-    kinds = {"median_ms": pa.float64(), "lower_s": pa.float64(), "load_s": pa.float64(), "artifact_cached": pa.bool_(),
+    kinds = {"median_ms": pa.float64(), "first_ms": pa.float64(), "lower_s": pa.float64(), "load_s": pa.float64(),
+             "peak_memory": pa.int64(), "artifact_bytes": pa.int64(), "artifact_cached": pa.bool_(),
              "actual": pa.list_(pa.struct({"what": pa.string(), "value": pa.string()})),
              "accuracy": pa.list_(pa.struct({"output": pa.string(), "rate": pa.float64()}))}  # fmt: skip
     return _table(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]]))

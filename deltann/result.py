@@ -77,6 +77,11 @@ class Result:
         steady: npt.NDArray[np.float64] = times[1:] if len(times) > 1 else times
         return float(np.median(steady)) * 1e3 / self.run.document["rows"][cell.role] if len(steady) else None
 
+    def first_ms(self, cell: Cell) -> float | None:
+        """Milliseconds of the cell's first run, which engines often spend on what later ones need no more."""
+        times = self.run.times(cell)
+        return float(times[0]) * 1e3 if len(times) and not np.isnan(times[0]) else None
+
     @cached_property
     def cells(self) -> pd.DataFrame:
         """A row a cell: cell, role, environment, status, stage, symptom, reason, version, artifact, times, accuracy."""

@@ -14,6 +14,7 @@ from deltann.comparison.verdict import Verdict
 from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
 from deltann.pairing import LeftOut
+from deltann.report.evidence import evidence_lines, soundness_table
 from deltann.report.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _STYLES = {
 _SENTENCES = {
     Verdict.AGREE: "no pair differs beyond what is accepted",
     Verdict.DIFFER: "at least one pair differs beyond what is accepted",
-    Verdict.INCONCLUSIVE: "nothing differs, but these inputs could not have told",
+    Verdict.INCONCLUSIVE: "nothing is known to differ, but these inputs could not have told",
     Verdict.NOT_COMPARED: "no two cells have outputs to compare",
 }
 _NUMBERS = ("max|Δ|", "mean|Δ|", "RMS", "ULP", "1−cos", "top-5", "τ", "RBO")
@@ -53,7 +54,8 @@ def screen(result: Result, width: int = 80) -> RenderableType:
         if not any(record.cell.role != "model" for record in result.records):
             parts += ["", *_matrix(result, letters, width)]
         parts += [*_rates(result, letters), *_pairs(result, letters)]
-    parts += [*_flips(result, letters), *_remarks(result, letters), "", *_verdict(result, letters)]
+    parts += [*_flips(result, letters), *soundness_table(result, letters), *evidence_lines(result, letters)]
+    parts += [*_remarks(result, letters), "", *_verdict(result, letters)]
     return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
 
 

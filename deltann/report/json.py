@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from deltann.comparison.evidence import Arbitration
 from deltann.comparison.output import Comparison, plain
+from deltann.comparison.power import Power
 from deltann.frames import cell_rows, flip_rows
 
 if TYPE_CHECKING:
@@ -31,12 +34,42 @@ def to_json(result: Result) -> str:
                 "reasons": list(pair.judgement.reasons),
                 "comparison": _numbers(pair.comparison) if pair.comparison else None,
                 "flips": flip_rows(result, pair),
+                "mcnemar": {name: asdict(test) for name, test in pair.mcnemar.items()},
             }
             for pair in result.compared
         ],
+        "evidence": _evidence(result),
+        "blamed": [{"cells": list(b.names), "sure": b.sure.value, "reason": b.reason} for b in result.blamed],
         "request": dict(result.run.document),
     }
     return json.dumps(plain(document), indent=1, allow_nan=False)
+
+
+def _evidence(result: Result) -> dict[str, Any]:
+    """By role what the arbiter is and the power of the inputs; by cell its soundness and self-noise."""
+    weighed = result.weighed
+    return {
+        "arbiter": {
+            role: {
+                "environment": found.environment,
+                "samples": found.samples.tolist(),
+                "chosen": found.chosen,
+                "perturbed": len(found.perturbed),
+            }
+            if isinstance(found, Arbitration)
+            else {"reason": found}
+            for role, found in weighed.arbiters.items()
+            if found is not None
+        },
+        "power": {
+            role: asdict(found) if isinstance(found, Power) else {"reason": found}
+            for role, found in weighed.powers.items()
+            if found is not None
+        },
+        "precision": {str(cell): precision.value for cell, precision in weighed.precisions.items()},
+        "soundness": {str(cell): [asdict(entry) for entry in found] for cell, found in weighed.sound.items()},
+        "noise": {str(cell): [asdict(entry) for entry in found] for cell, found in weighed.noise.items() if found},
+    }
 
 
 def _numbers(comparison: Comparison) -> dict[str, Any]:
