@@ -190,7 +190,7 @@ def _count_unequal(found: _Found, ours: Array, truth: Array, yardstick: Array) -
 
 
 def _apart(array: Array, truth: Array) -> tuple[float, float]:
-    """The RMSE of [M, …], and the RMS of `truth`, over elements finite in both; of integers the share unequal, and 0."""
+    """The RMSE of [M, …], and the RMS of `truth`, over elements finite in both; of integers the share unequal and 0."""
     integers, total, size, count = truth.dtype.kind in _INTEGERS, 0.0, 0.0, 0
     for block in row_blocks(len(truth), truth[:1].size):
         a, t = array[block], truth[block]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deltann.errors import UsageError
-from deltann.tasks.classification import NO_PREDICTION, Accuracy, accuracy, predictions
+from deltann.tasks.classification import NO_PREDICTION, Accuracy, accuracy, best_classes, predictions
 
 SCORES = hnp.arrays("f4", st.tuples(st.integers(1, 6), st.integers(2, 8)), elements=st.integers(-3, 3).map(float))
 
@@ -32,12 +32,41 @@ def test_infinities_tie():
     assert found.margin.tolist() == [0, np.inf]
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f8", ">f4", "i8", "u1", "bool"])
+@given(data=st.data())
+def test_best_classes_equal_the_definition(dtype, data):
+    low, high = {"bool": (0, 1), "u1": (0, 255)}.get(dtype, (-4, 4))
+    numbers = st.integers(low, high)
+    infinite = dtype in ("f2", "f8", ">f4")
+    elements = numbers | st.sampled_from([-np.inf, np.inf]) if infinite else numbers
+    shape = data.draw(st.tuples(st.integers(1, 5), st.integers(2, 8)))
+    scores = data.draw(hnp.arrays(dtype, shape, elements=elements))
+    k = data.draw(st.integers(1, shape[1]))
+    before = scores.copy()
+    best = best_classes(scores, k).tolist()
+    assert best == [sorted(range(len(row)), key=lambda i: (-float(row[i]), i))[:k] for row in scores]
+    assert (scores == before).all()
+
+
+def test_integers_beyond_float64_are_ranked_exactly():
+    assert best_classes(np.array([[2**62, 2**62 + 1, 2**62 - 1]]), 3).tolist() == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_no_place_of_a_nan_row_is_a_class(k):
+    scores = np.array([[-np.inf, np.nan, -np.inf], [-np.inf, -np.inf, -np.inf]], "f4")
+    assert best_classes(scores, k).tolist() == [[NO_PREDICTION] * k, [0, 1, 2][:k]]
+
+
 def test_blocks_of_rows_do_not_change_predictions(monkeypatch):
     scores = np.random.default_rng(0).normal(size=(50, 7)).astype("f2")
-    whole = predictions(scores)
-    monkeypatch.setattr("deltann.comparison.rows.row_blocks.__defaults__", (20,))
-    parts = predictions(scores)
-    assert all((getattr(whole, name) == getattr(parts, name)).all() for name in ("label", "score", "margin"))
+    scores[::9, 2], scores[::8, 3], scores[::10] = np.nan, -np.inf, -np.inf
+    whole, best = predictions(scores), best_classes(scores, 5)
+    monkeypatch.setattr("deltann.tasks.classification.PIECE", 20)
+    assert (best_classes(scores, 5) == best).all()
+    for parts in (predictions(scores), predictions(scores, best)):
+        for name in ("label", "score", "margin"):
+            np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
 
 def one_hot(labels, classes):
