@@ -4,6 +4,7 @@ import deltann
 
 result = deltann.compare("resnet50.onnx", backends=["torch", "ort", "tvm-O3"], inputs="images/", preprocess="imagenet")
 result.verdict, result.pairs, result.cells, result.samples
+result, timing = deltann.bench("resnet50.onnx", ["ort", "tvm-O3"])
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from deltann.errors import UsageError
     from deltann.result import Result, load
     from deltann.study import compare
+    from deltann.timing.study import bench_model as bench
 
-__all__ = ["Environment", "Result", "UsageError", "compare", "load"]
+__all__ = ["Environment", "Result", "UsageError", "bench", "compare", "load"]
 
 _HOMES = {
     "Environment": "deltann.environment",
@@ -24,7 +26,9 @@ _HOMES = {
     "Result": "deltann.result",
     "load": "deltann.result",
     "compare": "deltann.study",
+    "bench": "deltann.timing.study",
 }
+_OTHER_NAMES = {"bench": "bench_model"}
 
 
 def __getattr__(name: str) -> Any:
@@ -33,4 +37,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'deltann' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))

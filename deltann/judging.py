@@ -78,9 +78,12 @@ def judge_pairs(run: Run, compared: Comparisons, weighed: Weighed, limit: float 
     return tuple(judged)
 
 
-def blame(pairs: Sequence[Pair], weighed: Weighed) -> tuple[Blame, ...]:
-    """Who differs from the others, of the environments that ran one model; empty where nobody does."""
-    verdicts = {frozenset((pair.candidate, pair.reference)): pair.judgement.verdict for pair in pairs}
+def blame(
+    pairs: Sequence[Pair], compared: Comparisons, weighed: Weighed, limit: float | None = None
+) -> tuple[Blame, ...]:
+    """Who differs from the others, of the environments that ran one model; empty where no judged pair does."""
+    if not any(pair.judged and pair.judgement.verdict is Verdict.DIFFER for pair in pairs):
+        return ()
     cells = list(dict.fromkeys(cell for pair in pairs if pair.comparison for cell in (pair.candidate, pair.reference)))
     if len({cell.role for cell in cells}) != 1:
         return ()
@@ -92,13 +95,26 @@ def blame(pairs: Sequence[Pair], weighed: Weighed) -> tuple[Blame, ...]:
         backend = Environment.parse(cell.environment).backend
         noisy = any(noise.outside or noise.labels_changed or noise.problem for noise in weighed.noise.get(cell, ()))
         suspects.append(Suspect(str(cell), backend, all(found) if found else None, noisy, backend == engine))
-    known = {str(cell): cell for cell in cells}
+    verdicts = {
+        frozenset((str(pair.candidate), str(pair.reference))): _alike(raw.comparison, pair, weighed, limit)
+        for raw, pair in zip(compared.pairs, pairs, strict=True)
+        if raw.comparison is not None
+    }
+    return attribute(suspects, lambda a, b: verdicts.get(frozenset((a, b))))
 
-    def agree(a: str, b: str) -> bool | None:
-        verdict = verdicts.get(frozenset((known[a], known[b])))
-        return {Verdict.AGREE: True, Verdict.DIFFER: False}.get(verdict) if verdict else None
 
-    return attribute(suspects, agree)
+def _alike(comparison: Comparison, pair: Pair, weighed: Weighed, limit: float | None) -> bool | None:
+    """Whether two sides agree with each other, whatever float64 says: a majority that asks the arbiter is no witness.
+
+    But a difference that the arbiter explains (a tie, a declared precision) is none.
+    """
+    ours, theirs = (
+        {noise.output: noise for noise in weighed.noise.get(cell, ())} for cell in (pair.candidate, pair.reference)
+    )
+    alone = judge(comparison, limit, PairEvidence(noise=(ours, theirs))).verdict
+    if Verdict.AGREE in (alone, pair.judgement.verdict):
+        return True
+    return False if alone is pair.judgement.verdict is Verdict.DIFFER else None
 
 
 def _sides(cell: Cell, weighed: Weighed) -> dict[str, Side | None]:
@@ -143,7 +159,8 @@ def _evidence(
     ]
     labels = {}
     for name, found in compared.labels.get(pair.candidate, {}).items():
-        if reason := one_label(found):
+        others = compared.labels.get(pair.reference, {}).get(_reference_name(run, pair, name), found)
+        if reason := one_label(found) or one_label(others):
             labels[name] = reason
     return PairEvidence(sound, (noise[0], noise[1]), _weak(weighed, cells), labels, rate_p, len(run.sample_names))
 
@@ -178,18 +195,21 @@ def _rate_ps(pairs: Sequence[tuple[Compared, Comparison | None]], limit: float |
 
 
 def _mcnemar(run: Run, compared: Comparisons) -> dict[int, dict[str, McNemar]]:
-    """By the pair's number and output, where labels are known."""
+    """By the pair's number and output, where labels are known and fit."""
     labels = run.document["labels"]
     if labels is None:
         return {}
     known = np.array([value is not None for value in labels["values"]])
     wanted = np.array([value or 0 for value in labels["values"]]) + (labels["offset"] or 0)
+    least, most = wanted[known].min(initial=0), wanted[known].max(initial=0)
     found: list[tuple[int, str, int, int]] = []
     for number, pair in enumerate(compared.pairs):
         for output in pair.comparison.outputs if pair.comparison else ():
             ours = compared.labels.get(pair.candidate, {}).get(output.name)
             theirs = compared.labels.get(pair.reference, {}).get(_reference_name(run, pair, output.name))
             if output.classification is None or ours is None or theirs is None or len(ours) != len(known):
+                continue
+            if least < 0 or most >= output.classification.classes:  # boxes, features: no scores of these labels
                 continue
             right, left = (known & (label == wanted) for label in (theirs, ours))
             found.append((number, output.name, int((left & ~right).sum()), int((right & ~left).sum())))

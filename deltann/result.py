@@ -159,7 +159,7 @@ def evaluate(run: Run, criteria: Criteria, compared: Comparisons | None = None) 
         pairs,
         accuracies(run, ok, tasks),
         weighed,
-        blame(pairs, weighed),
+        blame(pairs, compared, weighed, limit),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,15 +11,18 @@ from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from deltann.artifact import Artifact
-from deltann.backend import Executable, Option, Tensors, Variant
+from deltann.backend import Executable, Option, Tensors, Variant, settings
 from deltann.environment import Environment
 from deltann.errors import Unsupported, one_line
 from deltann.model import Model, fits_one_file
+from deltann_reference.widen import FLOATS, too_narrow, widened
 
-_FILE = "model.onnx"
+_FILE, _DECLARED = "model.onnx", "declared.json"
 
 
 class ReferenceBackend:
@@ -29,7 +33,22 @@ class ReferenceBackend:
     install: ClassVar[str] = "deltann"
     distribution: ClassVar[str] = "onnx"
     variants: ClassVar[Mapping[str, Variant]] = {}
-    options: ClassVar[Mapping[str, Option]] = {}
+    options: ClassVar[Mapping[str, Option]] = {
+        "precision": Option(
+            "model keeps each value's type as the file says; float64 replaces float16, bfloat16 and float32 in "
+            "weights, inputs and everything computed from them",
+            default="model",
+            choices=("model", "float64"),
+            numerics=True,
+        ),
+        "outputs": Option(
+            "floating type of outputs where precision replaces types: declared is the file's, computed the precision",
+            default="declared",
+            choices=("declared", "computed"),
+            numerics=True,
+            at_load=True,
+        ),
+    }
 
     def version(self) -> str:
         """The version of `onnx`."""
@@ -40,25 +59,32 @@ class ReferenceBackend:
         return ("cpu",)
 
     def unsupported(self, model: Model, env: Environment) -> str | None:
-        """An opset that the evaluator would run as the newest it knows; what operators lack, `load` says."""
-        del env
+        """An opset that the evaluator would run as the newest it knows; what has no float64 here.
+
+        What operators lack, `load` says.
+        """
         newest = onnx.defs.onnx_opset_version()
-        return (
-            f"opset {model.opset} is newer than the newest that onnx knows, {newest}" if model.opset > newest else None
-        )
+        if model.opset > newest:
+            return f"opset {model.opset} is newer than the newest that onnx knows, {newest}"
+        return too_narrow(model) if settings(self, env)["precision"] == "float64" else None
 
     def lower(self, model: Model, env: Environment, workdir: Path) -> Artifact:
-        """Copy the model, external data included, into one file.
+        """Copy the model, external data included and in float64 where that is asked for, into one file.
 
         Raises:
             Unsupported: the model is larger than protobuf can hold in one file.
         """
-        del env
-        proto = model.proto()
+        if reason := self.unsupported(model, env):
+            raise Unsupported(reason)
+        proto, files = model.proto(), [_FILE]
+        if settings(self, env)["precision"] == "float64":
+            proto = widened(proto)
+            (workdir / _DECLARED).write_text(json.dumps({spec.name: spec.dtype for spec in model.outputs}))
+            files.append(_DECLARED)
         if not fits_one_file(proto):
             raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
         onnx.save_model(proto, workdir / _FILE)
-        return Artifact.of(workdir, [_FILE])
+        return Artifact.of(workdir, files)
 
     @contextmanager
     def load(self, artifact: Artifact, env: Environment) -> Iterator[Executable]:
@@ -67,24 +93,38 @@ class ReferenceBackend:
         Raises:
             Unsupported: an operator has no reference implementation.
         """
-        del env
         from onnx.reference import ReferenceEvaluator
 
+        from deltann_reference.float64 import evaluator
+
+        file, widens = artifact.folder / _FILE, _DECLARED in artifact.files
         try:
-            evaluator = ReferenceEvaluator(str(artifact.folder / _FILE))
+            made = evaluator(file) if widens else ReferenceEvaluator(str(file))
         except (NotImplementedError, onnx.checker.ValidationError) as error:
             raise Unsupported(f"onnx.reference {version(self.distribution)}: {one_line(str(error))}") from error
-        yield _Evaluator(evaluator)
+        declared: dict[str, str] = {}
+        if widens and settings(self, env)["outputs"] == "declared":
+            declared = json.loads((artifact.folder / _DECLARED).read_text())
+        yield _Evaluator(made, widens, declared)
 
 
 class _Evaluator:
-    def __init__(self, evaluator: Any) -> None:
+    """Where it `widens`, floating inputs are made float64, and float64 outputs get the type that `declared` says."""
+
+    def __init__(self, evaluator: Any, widens: bool, declared: Mapping[str, str]) -> None:
         self._evaluator = evaluator
+        self._widens = widens
+        self._declared = declared
 
     def run(self, inputs: Tensors) -> Tensors:
         """Evaluate node by node."""
-        outputs = self._evaluator.run(None, dict(inputs))
-        return dict(zip(self._evaluator.output_names, outputs, strict=True))
+        feeds = {name: _wide(value) for name, value in inputs.items()} if self._widens else dict(inputs)
+        outputs = dict(zip(self._evaluator.output_names, self._evaluator.run(None, feeds), strict=True))
+        # Only a float64 gets its declared type again, so that any other wrong type shows.
+        for name, dtype in self._declared.items():
+            if outputs[name].dtype == np.float64 and dtype in FLOATS:
+                outputs[name] = outputs[name].astype(dtype)
+        return outputs
 
     def actual(self) -> dict[str, str]:
         """See `deltann.backend.Telling`: numpy computes in its operands' type, so most of it in the weights' own."""
@@ -97,6 +137,10 @@ class _Evaluator:
                 numbers[dtype] += prod(tensor.dims)
         facts = {"device": "cpu (numpy)"}
         return facts | ({"precision": numbers.most_common(1)[0][0]} if numbers else {})
+
+
+def _wide(value: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    return value.astype(np.float64) if value.dtype.name in FLOATS else value
 
 
 def _float(typed: onnx.TensorProto | onnx.TypeProto.Tensor) -> str:

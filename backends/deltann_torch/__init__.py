@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deltann.artifact import Artifact
-from deltann.backend import Executable, Option, Variant
+from deltann.backend import Executable, Option, Variant, settings
 from deltann.environment import Environment
 from deltann.model import Model
 
@@ -37,10 +37,24 @@ class TorchBackend:
         "precision": Option(
             "floating type of weights, inputs and everything computed from them; model keeps each value's type as the "
             "file says; any other replaces float16, bfloat16, float32 and float64 alike (a float16 model is computed "
-            "in float32 by precision=float32), and outputs are cast back to the types the file declares",
+            "in float32 by precision=float32)",
             default="model",
             choices=("model", "float32", "float64", "bfloat16", "float16"),
             numerics=True,
+        ),
+        "outputs": Option(
+            "floating type of outputs where precision replaces types: declared is the file's, computed the precision",
+            default="declared",
+            choices=("declared", "computed"),
+            numerics=True,
+            at_load=True,
+        ),
+        "perturb": Option(
+            "seed of random rounding: what each operator computes is moved by one unit in its last place, up or down; "
+            "eager mode only",
+            kind="count",
+            numerics=True,
+            at_load=True,
         ),
         "threads": Option(
             "threads inside one operator; torch's own choice if left out", kind="count", numerics=True, at_load=True
@@ -54,7 +68,10 @@ class TorchBackend:
         return "cpu", "cuda"
 
     def unsupported(self, model: Model, env: Environment) -> str | None:
-        del env  # what can be lowered is the same in all of them
+        """Operators that the table lacks; random rounding of what Inductor has fused."""
+        values = settings(self, env)
+        if values["perturb"] is not None and values["mode"] == "compile":
+            return "perturb rounds after each operator, and Inductor fuses them: use the eager variant, torch"
         from deltann_torch.support import unsupported
 
         return unsupported(model)

@@ -25,6 +25,8 @@ from deltann_torch import ops as ops  # importing it fills the table
 from deltann_torch import table
 from deltann_torch.call import Call
 from deltann_torch.dtypes import at_precision, onnx_element, to_torch
+from deltann_torch.inference import Inference, is_real
+from deltann_torch.perturb import RandomRounding
 
 _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
@@ -43,17 +45,26 @@ _ABSENT = Value()
 
 
 def build(
-    graph: Graph, metas: Mapping[str, torch.Tensor], precision: torch.dtype | None, device: torch.device
+    graph: Graph,
+    metas: Mapping[str, torch.Tensor],
+    precision: torch.dtype | None,
+    device: torch.device,
+    *,
+    inference: Inference | None = None,
+    rounding: RandomRounding | None = None,
+    eager: bool = False,
 ) -> fx.GraphModule:
     """A module from `graph`, whose forward takes the graph's inputs in order and returns a tuple of its outputs.
 
     `metas` are tensors on the meta device that say the inputs' shapes and dtypes (a name left out: unknown).
+    `inference` knows what operators return (left out: torch is asked). `rounding` perturbs what they compute while the
+    module runs; what is known before is left alone. `eager`: the module will not be compiled.
 
     Raises:
         Unsupported: an operator, or a setting of one, that the table lacks; named.
     """
     with torch.no_grad():
-        builder = _Builder(precision, device)
+        builder = _Builder(precision, device, inference or Inference(), rounding, eager)
         for name in graph.inputs:
             builder.placeholder(name, metas.get(name))
         builder.graph(graph)
@@ -61,8 +72,18 @@ def build(
 
 
 class _Builder:
-    def __init__(self, precision: torch.dtype | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        precision: torch.dtype | None,
+        device: torch.device,
+        inference: Inference,
+        rounding: RandomRounding | None,
+        eager: bool,
+    ) -> None:
         self.precision = precision
+        self.inference = inference
+        self.rounding = rounding
+        self.eager = eager
         self.folding = precision if precision in (torch.float32, torch.float64) else None
         self.device = device
         self.root = torch.nn.Module()
@@ -86,7 +107,7 @@ class _Builder:
 
     def known(self, constant: Any) -> Value:
         """A value of which all is known; it keeps its own type until something that is not takes it as an input."""
-        return Value(constant=constant, meta=_each(lambda t: self.cast(t, self.precision).to("meta"), constant))
+        return Value(constant=constant, meta=_meta(constant, self.precision))
 
     def cast(self, constant: Any, precision: torch.dtype | None) -> Any:
         return _each(lambda t: t.to(at_precision(t.dtype, precision)), constant)
@@ -108,9 +129,11 @@ class _Builder:
         # What is known before the run is computed as the file says, unless more digits are asked for: half precision
         # would spoil the arithmetic on shapes.
         precision = self.folding if constant else self.precision
-        metas = tuple(value.constant if constant else value.meta for value in inputs)
+        metas = tuple(_meta(value.constant, precision) if constant else value.meta for value in inputs)
         call = Call(node, tuple(value.constant for value in inputs), metas, precision, subgraph)
         fn = entry.factory(call)
+        if fn is None:
+            return self.expand(node, inputs)
         if unsigned := entry.traits.get("unsigned"):
             fn = _unsigned(fn, call, unsigned)
         extras = [self.known(tensor.to(self.device)) for tensor in call.extras]
@@ -126,8 +149,8 @@ class _Builder:
             result = fn(*(_literal(v) if i in host and v is not None else v for i, v in enumerate(ready)))
             self.bind(node, [self.known(value) for value in _many(result)])
             return
-        metas = self.infer(fn, host, inputs)
-        if metas is not None and all(_is_real(meta) for meta in metas):
+        metas = self.infer(node.op, fn, host, inputs)
+        if metas is not None and all(is_real(meta) for meta in metas):
             self.bind(node, [self.known(meta.to(self.device)) for meta in metas])
             return
         arguments: list[Any] = []
@@ -137,7 +160,9 @@ class _Builder:
             elif value.constant is not None:
                 arguments.append(_literal(value.constant))
             else:
-                arguments.append(self.code.call_function(_reader(), (value.fx,)))
+                arguments.append(self.code.call_function(_literal if self.eager else _reader(), (value.fx,)))
+        if self.rounding is not None:
+            fn = self.rounding.after(fn, node.op)
         step = self.code.call_function(_named(fn, node.op), tuple(arguments))
         if len(node.outputs) == 1:
             # A callable may return more than the node names; the first output is then the one.
@@ -155,7 +180,7 @@ class _Builder:
             if name:
                 self.values[name] = value
 
-    def infer(self, fn: table.Fn, host: tuple[int, ...], inputs: Sequence[Value]) -> list[Any] | None:
+    def infer(self, op: str, fn: table.Fn, host: tuple[int, ...], inputs: Sequence[Value]) -> list[Any] | None:
         """The outputs without data, or None where they depend on data (or torch cannot say)."""
         arguments: list[Any] = []
         for index, value in enumerate(inputs):
@@ -167,11 +192,7 @@ class _Builder:
                 return None
             else:
                 arguments.append(value.meta)
-        try:
-            return _many(fn(*arguments))
-        except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
-            # Without data nothing is decided: what is really wrong shows when the module runs.
-            return None
+        return self.inference(op, fn, arguments)
 
     def argument(self, value: Value) -> Any:
         if value.fx is None and value.constant is not None:
@@ -203,7 +224,7 @@ class _Builder:
 
     def subgraph(self, graph: Graph, metas: Mapping[str, Any], captured: Sequence[str]) -> fx.GraphModule:
         """A module that takes the subgraph's own inputs and then what it captures from the scopes around it."""
-        inner = _Builder(self.precision, self.device)
+        inner = _Builder(self.precision, self.device, self.inference, self.rounding, self.eager)
         for name in graph.inputs:
             inner.placeholder(name, metas.get(name))
         for name in captured:
@@ -245,8 +266,11 @@ def _each(change: Callable[[Any], Any], value: Any) -> Any:
     return [_each(change, item) for item in value] if isinstance(value, list) else change(value)
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.device.type != "meta"
+def _meta(constant: Any, precision: torch.dtype | None) -> Any:
+    """The constant without its data, at `precision`; None for None."""
+    if constant is None:
+        return None
+    return _each(lambda t: torch.empty_like(t, dtype=at_precision(t.dtype, precision), device="meta"), constant)
 
 
 def _type(meta: Any) -> Any:

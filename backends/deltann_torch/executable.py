@@ -20,19 +20,24 @@ from deltann.lowering.files import MODEL
 from deltann.outcome import Stage
 from deltann_torch.compilation import cached_in, compiled, threads_set, warm_up
 from deltann_torch.dtypes import FLOAT_NAMES, FLOATS, to_numpy, to_torch
-from deltann_torch.lowering import CACHE, Lowering, device_of, module
+from deltann_torch.inference import Inference
+from deltann_torch.lowering import CACHE, INFERRED, Lowering, device_of, module
+from deltann_torch.perturb import RandomRounding
 
 
 @contextmanager
 def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Executable]:
     """See `Backend.load`. In compile mode the model is compiled, or taken from its cache, before it is handed out."""
-    threads = settings(backend, env)["threads"]
+    values = settings(backend, env)
+    threads, seed = values["threads"], values["perturb"]
     asked = int(threads) if isinstance(threads, int) else None
     lowering = Lowering.read(artifact.folder)
     device = device_of(env)
+    rounding = RandomRounding(seed, device) if isinstance(seed, int) else None
     with ExitStack() as stack:
         stack.enter_context(threads_set(asked))
-        built = module(lowering, onnx.load(artifact.folder / MODEL), device)
+        inference = Inference.read(artifact.folder / INFERRED)
+        built = module(lowering, onnx.load(artifact.folder / MODEL), device, inference, rounding)
         elsewhere = {str(buffer.device) for buffer in built.buffers() if buffer.device.type != device.type}
         if elsewhere:
             raise RuntimeError(f"{device} was asked for, but constants of the model lie on {', '.join(elsewhere)}")
@@ -44,7 +49,8 @@ def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Exe
             built = compiled(built)
             warm_up(built, lowering.examples(device))
             enter(Stage.LOAD)
-        yield _Executable(built, lowering, device, constants, precision, asked)
+        declared = lowering.dtype is not None and values["outputs"] == "declared"
+        yield _Executable(built, lowering, device, constants, precision, asked, declared, rounding)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class _Executable:
     constants: frozenset[int]
     precision: str
     threads: int | None
+    declared: bool
+    rounding: RandomRounding | None
 
     def run(self, inputs: Tensors) -> dict[str, npt.NDArray[np.generic]]:
         """Run once.
@@ -66,6 +74,8 @@ class _Executable:
         if set(names) != set(inputs):
             raise ValueError(f"the model takes the inputs {names}, not {sorted(inputs)}")
         with torch.inference_mode():
+            if self.rounding is not None:
+                self.rounding.begin(inputs)
             tensors = [self._tensor(name, shape, inputs[name]) for name, _, shape in self.lowering.inputs]
             outputs: Sequence[torch.Tensor] = self.module(*tensors)
             if self.device.type == "cuda":
@@ -95,7 +105,7 @@ class _Executable:
     def _array(self, output: torch.Tensor, dtype: str) -> npt.NDArray[np.generic]:
         """The output; only a float that a precision replaced gets its declared type again, so a wrong type shows."""
         array = to_numpy(output)
-        replaced = self.lowering.dtype is not None and output.dtype in FLOATS and dtype in FLOAT_NAMES
+        replaced = self.declared and output.dtype in FLOATS and dtype in FLOAT_NAMES
         return array.astype(dtype, copy=False) if replaced else array
 
     def _tensor(self, name: str, shape: Sequence[int], array: npt.NDArray[np.generic]) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """`lower`: check that the model builds, and write what `load` needs.
 
-The artifact is the ONNX model, external data inside, and `lowering.json`, which says what lowering decided: mode,
-precision, the shapes that were bound; for compile mode also threads and device, which Inductor's code depends on.
+The artifact is the ONNX model, external data inside; `lowering.json`, which says what lowering decided: mode,
+precision, the shapes that were bound; for compile mode also threads and device, which Inductor's code depends on; and
+`inferred.json`, the types and shapes of what each operator returns.
 Inductor's own cache lies beside them but is no part of the artifact: it holds pickles and code for this very
 processor, so it never travels. On the host that lowered, `load` finds it and need not compile again; elsewhere `load`
 compiles, and says so.
@@ -30,9 +31,10 @@ from deltann.outcome import Stage
 from deltann_torch.build import build
 from deltann_torch.compilation import cached_in, compiled, warm_up
 from deltann_torch.dtypes import at_precision, torch_dtype
-from deltann_torch.support import unsupported
+from deltann_torch.inference import Inference
+from deltann_torch.perturb import RandomRounding
 
-LOWERING, CACHE = "lowering.json", "inductor"
+LOWERING, INFERRED, CACHE = "lowering.json", "inferred.json", "inductor"
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,18 @@ def _dtype(name: str) -> torch.dtype:
     return torch_dtype(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)))
 
 
-def module(lowering: Lowering, proto: ModelProto, device: torch.device) -> Any:
+def module(
+    lowering: Lowering,
+    proto: ModelProto,
+    device: torch.device,
+    inference: Inference,
+    rounding: RandomRounding | None = None,
+) -> Any:
     """The torch module of the model, its constants on `device`."""
     graph = read_graph(proto)
     metas = dict(zip((name for name, *_ in lowering.inputs), lowering.examples("meta"), strict=True))
-    return build(graph, metas, lowering.dtype, device)
+    eager = lowering.mode == "eager"
+    return build(graph, metas, lowering.dtype, device, inference=inference, rounding=rounding, eager=eager)
 
 
 def device_of(env: Environment) -> torch.device:
@@ -97,7 +106,7 @@ def device_of(env: Environment) -> torch.device:
 def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Artifact:
     """See `Backend.lower`."""
     values = settings(backend, env)
-    if reason := unsupported(model):
+    if reason := backend.unsupported(model, env):
         raise Unsupported(reason)
     compiling = values["mode"] == "compile"
     device = device_of(env) if compiling else torch.device("cpu")
@@ -111,9 +120,11 @@ def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Ar
         device=str(device) if compiling else None,
     )
     proto = model.proto()
-    built = module(lowering, proto, device)
-    files = [*write_model(proto, workdir), LOWERING]
+    inference = Inference()
+    built = module(lowering, proto, device, inference)
+    files = [*write_model(proto, workdir), LOWERING, INFERRED]
     lowering.write(workdir)
+    inference.write(workdir / INFERRED)
     if compiling:
         enter(Stage.COMPILE)
         with cached_in(workdir / CACHE, lowering.threads):

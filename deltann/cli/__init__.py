@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from deltann.cli.backends import backends
+from deltann.cli.bench import bench
 from deltann.cli.compare import compare
 from deltann.cli.doctor import doctor
 from deltann.cli.report import report
@@ -42,7 +43,7 @@ class _Commands(click.Group):
                 f"cannot write {error.filename or 'the output'}: {error.strerror}; free some space"
             ) from error
         except KeyboardInterrupt as stop:
-            click.echo(f"deltann: {stop or 'interrupted'}", err=True)
+            click.echo(f"deltann: {str(stop) or 'interrupted'}", err=True)
             ctx.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -58,12 +59,12 @@ def main() -> None:
     """Will this model behave the same after I deploy it?
 
     \b
-    Exit codes of compare and report:
-      0  the environments agree
-      1  they differ
+    Exit codes of compare, bench and report:
+      0  the environments agree; bench: none is slower
+      1  they differ; bench: one is slower, or its outputs differ
       2  usage or input error
       3  a backend failed: crash, time-out, unsupported, unavailable
-      4  inconclusive: these inputs could not have told
+      4  inconclusive: these inputs, or these times, could not have told
      70  deltann itself failed: please report what it printed
     130  interrupted
     """
@@ -73,5 +74,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for _command in (compare, report, scoreboard, backends, doctor):
+for _command in (compare, bench, report, scoreboard, backends, doctor):
     main.add_command(_command)

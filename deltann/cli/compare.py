@@ -12,6 +12,7 @@ from deltann.cli.output import echo
 
 if TYPE_CHECKING:
     from deltann import Result
+    from deltann.runner.cells import Listener
 
 
 @click.command()
@@ -49,13 +50,16 @@ if TYPE_CHECKING:
               help="What the verdict rests on beside the outputs: arbiter (the graph in float64), noise (each "
               "environment again), power (sabotaged copies of the model); all, or none. [default: all]")  # fmt: skip
 @click.option("--evidence-samples", type=int, help="Samples that evidence is gathered on. [default: 16]")
+@click.option("--bench", is_flag=True, help="Time the environments too, side by side, as deltann bench does.")
+@click.option("--margin", metavar="SHARE", help="With --bench: the slowdown that must not go unnoticed. [default: 5%]")
+@click.option("--budget", type=float, metavar="SECONDS", help="With --bench: what measuring may take. [default: 60]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/DATE-MODEL]")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."
 )
 @click.option("--from", "from_run", type=click.Path(path_type=Path), metavar="RUN",
               help="Judge a stored run by other thresholds; nothing is executed.")  # fmt: skip
-def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> None:
+def compare(json_file: Path | None, from_run: Path | None, bench: bool, **options: Any) -> None:
     """Run one model under several environments on identical inputs, and say where they differ."""
     import deltann
     from deltann.errors import UsageError
@@ -67,42 +71,77 @@ def compare(json_file: Path | None, from_run: Path | None, **options: Any) -> No
     # Not `in (None, False, ())`: a limit of 0 equals False, and is to be refused rather than forgotten.
     given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
     criteria = ("reference", "rtol", "atol", "max_disagreement", "task")
+    timed: dict[str, Any] = {key: given.pop(key) for key in ("margin", "budget") if key in given}
+    if timed and not bench:
+        raise UsageError(f"--{next(iter(timed))} says how to time: add --bench, or leave it out")
     thresholds = {key: given.pop(key) for key in criteria if key in given}
     if from_run is not None:
-        if given:
+        if given or bench:
             raise UsageError(
-                f"--from takes no --{next(iter(given)).replace('_', '-')}: a stored run is only judged anew"
+                f"--from takes no --{next(iter(given), 'bench').replace('_', '-')}: a stored run is only judged anew"
             )
         result = deltann.load(from_run, **thresholds)
     else:
         for needed in ("model", "backends"):
             if needed not in given:
                 raise UsageError(f"--{needed} is missing: deltann compare --model FILE.onnx --backends torch,ort")
-        with spare_workers(), progress() as listener:
-            result = deltann.compare(
-                given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
-            )
-    show(result, json_file)
-    sys.exit(result.exit_code)
+        limits: dict[str, Any] = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
+        with progress() as listener:
+            with spare_workers():
+                result = deltann.compare(
+                    given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
+                )
+            if bench:
+                _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
+    sys.exit(show(result, json_file))
 
 
-def show(result: Result, json_file: Path | None) -> None:
-    """Print the one screen, and write the JSON where it was asked for."""
+def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> None:
+    """Time the environments of a finished comparison, in its folder."""
+    from deltann.runner.cell import Limits
+    from deltann.runner.deadlines import parse_deadlines
+    from deltann.runner.memory import DEFAULT, parse_memory
+    from deltann.timing.measure import bench
+    from deltann.timing.options import Options
+
+    allowed = Limits(parse_deadlines(limits.get("timeout", ())), parse_memory(limits.get("memory_limit", DEFAULT)))
+    bench(result.run, Options.of(**options), allowed, listener)
+
+
+def show(result: Result, json_file: Path | None) -> int:
+    """Print the one screen, and write the JSON where it was asked for; both with the times that the run holds.
+
+    Returns the exit code: of the comparison and of the times, what is worse.
+    """
+    import json
+
     from rich.console import Console
 
     from deltann.errors import UsageError
     from deltann.report.console import print_result
     from deltann.report.json import to_json
+    from deltann.report.timing import timing_parts
+    from deltann.report.timing_json import timing_json
+    from deltann.timing.stored import timing
 
+    found, code = timing(result.run, result=result), result.exit_code
+    document = to_json(result)
+    if found is not None:
+        code = next((worse for worse in (1, 3, 4) if worse in (code, found.exit_code)), 0)
+        merged = {**json.loads(document), "exit_code": code, "timing": timing_json(found)}
+        document = json.dumps(merged, indent=1, allow_nan=False)
     if json_file is not None and str(json_file) == "-":
-        echo(to_json(result) + "\n")
-        return
+        echo(document + "\n")
+        return code
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         print_result(result, console)
+        for part in ["", *timing_parts(found)] if found is not None else []:
+            console.print(part)
     echo(captured.get())
     if json_file is not None:
         try:
-            json_file.write_text(to_json(result))
+            json_file.write_text(document)
         except OSError as error:
             raise UsageError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error
+    return code

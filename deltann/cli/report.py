@@ -18,6 +18,4 @@ def report(ctx: click.Context, run: Path, json_file: Path | None) -> None:
     import deltann
     from deltann.cli.compare import show
 
-    result = deltann.load(run)
-    show(result, json_file)
-    ctx.exit(result.exit_code)
+    ctx.exit(show(deltann.load(run), json_file))

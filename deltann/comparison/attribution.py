@@ -44,43 +44,53 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     """Name the odd ones out. `agree` says of two environments whether they do (None: nothing was learned).
 
     The majority is the largest set of environments that all agree with each other, if it holds more than half of
-    them and at least two backends: four levels of one engine share their mistakes, and count as one voice.
+    them and at least two backends (four levels of one engine share their mistakes, and count as one voice), and no
+    other set is as large. Best ask `agree` of the outputs alone: an answer that heeds the arbiter is no second witness.
 
     - BOTH: outside the majority, and unsound by the arbiter, which finds no fault with the majority.
-    - ARBITER: unsound, where there is no majority; the others it finds sound.
+    - ARBITER: unsound, and not outside a majority; it finds others sound.
     - MAJORITY: outside the majority, and no arbiter.
-    - UNKNOWN: neither; or they contradict each other (the arbiter's engine may be wrong itself); or it is noisy.
+    - UNKNOWN: neither; or they contradict each other (the arbiter's engine may be wrong itself, as where it finds none
+      sound of several backends); or it is noisy.
 
     An environment that is sound is never blamed: it differs from others by no more than its precision explains.
-    Empty where no two disagree.
+    Empty where no two disagree and none is unsound.
     """
-    if not any(agree(a.name, b.name) is False for a, b in combinations(suspects, 2)):
+    unsound = [suspect for suspect in suspects if suspect.sound is False]
+    if not unsound and not any(agree(a.name, b.name) is False for a, b in combinations(suspects, 2)):
         return ()
     majority = _majority(suspects, agree)
     inside = [suspect for suspect in suspects if suspect.name in majority]
+    sound = [suspect for suspect in suspects if suspect.sound]
+    doubted = 2 * sum(suspect.sound is False for suspect in inside) > len(inside)
+    lone = not majority and not sound and len({suspect.backend for suspect in unsound if not suspect.noisy}) > 1
     blames: list[Blame] = []
     unclear: list[str] = []
     for suspect in suspects:
-        if suspect.name in majority or not any(agree(suspect.name, other.name) is False for other in suspects):
+        disagrees = any(agree(suspect.name, other.name) is False for other in suspects if other is not suspect)
+        outside = bool(majority) and suspect.name not in majority and disagrees
+        if suspect.sound is not False and (suspect.name in majority or not disagrees):
             continue
         if suspect.noisy:
             why = (
                 "it differs from itself when run again, so what it differs from others by cannot be blamed on anything"
             )
             blames.append(Blame((suspect.name,), Sure.UNKNOWN, why))
-        elif suspect.sound is False and majority:
+        elif suspect.sound is False and outside:
             blames.append(_by_both(suspect, inside))
-        elif suspect.sound is False:
-            others = [other for other in suspects if other.sound is not False]
-            why = "float64 finds it unsound" + (f" and {_names(others)} sound" if others else ", as all the others")
+        elif suspect.sound is False and not (lone or (doubted and suspect.name in majority)):
+            why = "float64 finds it unsound" + (f" and {_names(sound)} sound" if sound else "")
             blames.append(Blame((suspect.name,), Sure.ARBITER, why))
-        elif suspect.sound is None and majority:
-            why = f"{_names(inside)} agree with each other and not with it; no arbiter was asked"
+        elif suspect.sound is None and outside:
+            why = f"{_names(inside)} agree with each other and not with it; no arbiter judged it"
             blames.append(Blame((suspect.name,), Sure.MAJORITY, why))
-        elif suspect.sound is None:
+        elif suspect.sound is None and not majority:
             unclear.append(suspect.name)
-    if majority and any(suspect.sound is False for suspect in inside):
+    if doubted:
         blames += _majority_unsound(suspects, inside)
+    if lone:
+        why = "float64 finds none of them sound, so the arbiter itself may be wrong; no majority agrees"
+        blames.append(Blame(tuple(suspect.name for suspect in unsound if not suspect.noisy), Sure.UNKNOWN, why))
     if unclear:
         why = "no majority agrees, and there is no arbiter: add an environment, or let the arbiter look"
         blames.append(Blame(tuple(unclear), Sure.UNKNOWN, why))
@@ -88,8 +98,9 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
 
 
 def _by_both(suspect: Suspect, majority: Sequence[Suspect]) -> Blame:
-    if any(other.sound is False for other in majority):
-        why = f"float64 finds it unsound, and {_names(majority)}, which agree with each other, too"
+    faulted = [other for other in majority if other.sound is False]
+    if faulted:
+        why = f"float64 finds it unsound, but also {_names(faulted)} of the majority that disagrees with it"
         return Blame((suspect.name,), Sure.ARBITER, why)
     why = f"float64 finds it unsound, and {_names(majority)} agree with each other and not with it"
     return Blame((suspect.name,), Sure.BOTH, why)
@@ -113,7 +124,9 @@ def _majority(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     friends = {name: {other for other in backends if other != name and agree(name, other)} for name in backends}
     groups = [group for group in _cliques(friends, set(), set(friends), set()) if 2 * len(group) > len(suspects)]
     groups = [group for group in groups if len({backends[name] for name in group}) > 1]
-    return frozenset(max(groups, key=len, default=()))
+    most = max(map(len, groups), default=0)
+    largest = [group for group in groups if len(group) == most]
+    return frozenset(largest[0]) if len(largest) == 1 else frozenset()
 
 
 def _cliques(

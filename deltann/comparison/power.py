@@ -70,10 +70,9 @@ def power(
     samples = len(next(iter(sabotage.sound.values()), ()))
     exact = None if arbitration is None else arbitration.chosen_alone()
     sides = ("the sabotaged copy", "the model")
-    noticed, numbers, labels = [], 0, 0
-    for copy in sabotage.copies:
+    noticed, numbers, labels = [True] * len(sabotage.copies), 0, 0
+    for number, copy in enumerate(sabotage.copies):
         if copy.outputs is None:
-            noticed.append(copy)
             continue
         meant = {name: task for name, task in tasks.items() if name in copy.outputs}
         comparison = compare_outputs(copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1)
@@ -82,8 +81,7 @@ def power(
             found = (soundness(outputs, exact, precision) for outputs in (copy.outputs, sabotage.sound))
             ours, theirs = ({entry.output: entry for entry in entries} for entries in found)
             evidence = PairEvidence(sound=(ours, theirs))
-        if judge(comparison, limit, evidence).verdict is Verdict.DIFFER:
-            noticed.append(copy)
+        noticed[number] = judge(comparison, limit, evidence).verdict is Verdict.DIFFER
         outputs = comparison.outputs
         numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in outputs)
         labels += any(o.classification and o.classification.disagreements for o in outputs)
@@ -91,17 +89,20 @@ def power(
         environment=sabotage.environment,
         samples=samples,
         copies=len(sabotage.copies),
-        noticed=len(noticed),
+        noticed=sum(noticed),
         by_numbers=numbers,
         by_labels=labels,
-        interval=proportion_interval(len(noticed), len(sabotage.copies)),
-        missed=tuple(f"{copy.kind}: {copy.description}" for copy in sabotage.copies if copy not in noticed),
+        interval=proportion_interval(sum(noticed), len(sabotage.copies)),
+        missed=tuple(
+            f"{copy.kind}: {copy.description}" for copy, seen in zip(sabotage.copies, noticed, strict=True) if not seen
+        ),
         by_kind=_by_kind(sabotage.copies, noticed),
     )
 
 
-def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[Sabotaged]) -> dict[str, tuple[int, int]]:
-    kinds = dict.fromkeys(copy.kind for copy in copies)
-    return {
-        kind: (sum(copy.kind == kind for copy in noticed), sum(copy.kind == kind for copy in copies)) for kind in kinds
-    }
+def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[bool]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for copy, seen in zip(copies, noticed, strict=True):
+        of_kind = found.get(copy.kind, (0, 0))
+        found[copy.kind] = (of_kind[0] + seen, of_kind[1] + 1)
+    return found

@@ -10,6 +10,8 @@ from statistics import NormalDist
 from deltann.comparison.statistics import proportion_interval
 
 CONFIDENCE = 0.95
+MOST = 1e15
+"""Nobody has as many samples, and float64 no longer tells their intervals apart."""
 
 
 class Standing(StrEnum):
@@ -59,21 +61,37 @@ def standing(count: int, samples: int, limit: float, adjusted_p: float | None = 
     low, high = proportion_interval(count, samples, CONFIDENCE)
     if limit == 0:
         return Rate(count, samples, limit, Standing.ABOVE if count else Standing.WITHIN, (low, high))
-    # A rate above the limit is never within it, whatever rounding does to the interval's ends.
+    place = _place(count, samples, limit)
+    if place is Standing.UNKNOWN:
+        return Rate(count, samples, limit, place, (low, high), samples_needed(count / samples, limit))
+    if place is Standing.ABOVE and adjusted_p is not None and adjusted_p > (1 - CONFIDENCE) / 2:
+        place = Standing.UNKNOWN
+    return Rate(count, samples, limit, place, (low, high))
+
+
+def _place(count: int, samples: int, limit: float) -> Standing:
+    low, high = proportion_interval(count, samples, CONFIDENCE)
+    # A rate above the limit is never within it, nor the other way round, whatever rounding does to the ends.
     if low > limit and count / samples > limit:
-        chance = adjusted_p is not None and adjusted_p > (1 - CONFIDENCE) / 2
-        return Rate(count, samples, limit, Standing.UNKNOWN if chance else Standing.ABOVE, (low, high))
-    if high <= limit:
-        return Rate(count, samples, limit, Standing.WITHIN, (low, high))
-    return Rate(count, samples, limit, Standing.UNKNOWN, (low, high), samples_needed(count / samples, limit))
+        return Standing.ABOVE
+    return Standing.WITHIN if high <= limit and count / samples <= limit else Standing.UNKNOWN
 
 
 def samples_needed(rate: float, limit: float) -> int | None:
-    """The fewest samples whose interval excludes `limit`, should they show `rate` too; None where none does.
+    """The fewest samples whose interval excludes `limit`, should as near to `rate` of them disagree as can be.
 
-    The interval's end is the limit where (limit − rate)² · n = z² · limit · (1 − limit).
+    The interval's end is the limit where (limit − rate)² · n = z² · limit · (1 − limit); counts being whole, it may
+    take a few more (from 1,000 on, to a thousandth). None where the rate is the limit, to a millionth, or where it
+    would take more than 10^15.
     """
-    if rate == limit or limit in (0.0, 1.0):
+    if limit in (0.0, 1.0) or math.isclose(rate, limit, rel_tol=1e-6):
         return None
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    return math.ceil(z * z * limit * (1 - limit) / (limit - rate) ** 2 * (1 + 1e-9))
+    root = z * math.sqrt(limit * (1 - limit)) / (limit - rate)
+    exact = root * root
+    if exact > MOST:
+        return None
+    needed = max(1, math.ceil(exact))
+    while _place(round(rate * needed), needed, limit) is Standing.UNKNOWN:
+        needed += max(1, needed // 1000)
+    return needed

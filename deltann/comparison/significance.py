@@ -1,12 +1,11 @@
 """Whether a difference may be chance, and what asking many times does to that.
 
-Exact in integers and a few lines each; `scipy.stats` has the same, but its import takes longer than a whole judging.
+A few lines each; `scipy.stats` has the same, but its import takes longer than a whole judging.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from math import comb
 
 
@@ -21,9 +20,12 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """
     if first_only < 0 or second_only < 0:
         raise ValueError(f"{first_only} and {second_only} are no counts")
-    trials = first_only + second_only
-    tail = sum(comb(trials, k) for k in range(min(first_only, second_only) + 1))
-    return float(min(Fraction(1), Fraction(2 * tail, 2**trials)))
+    trials, fewer = first_only + second_only, min(first_only, second_only)
+    term = tail = 1.0
+    for k in range(fewer, 0, -1):  # each probability as a multiple of that of `fewer`, which is the largest
+        term *= k / (trials - k + 1)
+        tail += term
+    return min(1.0, 2 * float(comb(trials, fewer) / (1 << trials)) * tail)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -41,6 +43,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     order = sorted(range(len(p_values)), key=lambda index: -p_values[index])
     adjusted, least = [0.0] * len(p_values), 1.0
     for place, index in enumerate(order):
-        least = min(least, p_values[index] * len(p_values) / (len(p_values) - place))
+        least = min(least, p_values[index] * (len(p_values) / (len(p_values) - place)))
         adjusted[index] = least
     return adjusted

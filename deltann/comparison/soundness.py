@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from deltann.comparison.evidence import Arbitration, Outputs
-from deltann.comparison.precision import INTEGER_FLOOR, MOST, K, Precision, bound, unit_roundoff
+from deltann.comparison.precision import MOST, Precision, bound, integer_bound, unit_roundoff, worst_bound
 from deltann.comparison.rows import Array, row_blocks, without_trailing_ones
 
 _INTEGERS = "biu"
@@ -24,11 +25,12 @@ class Soundness:
 
     `error` and `rounding` are the RMSE against float64 of the candidate and of the yardstick, `perturbed` the largest
     of the yardstick's perturbed runs (None: there are none), all in the output's unit, over elements that are finite on
-    all sides. Of an integer or bool output they are shares of elements unequal to the arbiter's.
+    all sides. Of an integer or bool output they are shares of elements unequal to the arbiter's. `worst` is the largest
+    single error of the candidate, `worst_rounding` that of the yardstick and its perturbed runs; None of integers.
 
-    `sound`: error <= bound, and nothing non-finite that should be finite or the other way round (`nonfinite` counts
-    such elements); None where it could not be judged, for the reason `unjudged`. `ratio` is error / rounding, None
-    where rounding is 0.
+    `sound`: error <= bound and worst <= worst_bound (one wrong element of a million is in no RMSE), and nothing
+    non-finite that should be finite or the other way round (`nonfinite` counts such elements); None where it could not
+    be judged, for the reason `unjudged`. `ratio` is error / rounding, None where rounding is 0.
     """
 
     output: str
@@ -42,6 +44,9 @@ class Soundness:
     nonfinite: int = 0
     sound: bool | None = None
     unjudged: str | None = None
+    worst: float | None = None
+    worst_rounding: float | None = None
+    worst_bound: float | None = None
 
 
 def soundness(candidate: Outputs, arbitration: Arbitration, precision: Precision) -> tuple[Soundness, ...]:
@@ -63,7 +68,7 @@ def envelope(arbitration: Arbitration, output: str, precision: Precision) -> flo
         ValueError: the output holds no scores [M, C] with C >= 2.
     """
     truth, yardstick = arbitration.float64[output], arbitration.float32[output]
-    everywhere, scale = _apart(yardstick, truth)
+    everywhere, scale, _ = _apart(yardstick, truth)
     return 2 * bound(max(everywhere, _best_apart(output, [yardstick], truth) or 0.0), scale, precision)
 
 
@@ -80,7 +85,7 @@ def stochastic_envelope(arbitration: Arbitration, output: str, precision: Precis
     best = _best_apart(output, runs, truth)
     if best is None:
         return None
-    errors, scales = zip(*(_apart(run, truth) for run in runs), strict=True)
+    errors, scales, _ = zip(*(_apart(run, truth) for run in runs), strict=True)
     everywhere = math.sqrt(sum(error**2 for error in errors) / len(runs))
     return 2 * bound(max(everywhere, best), max(scales), precision)
 
@@ -108,11 +113,17 @@ def _best_apart(output: str, runs: Sequence[Array], truth: Array) -> float | Non
 
 @dataclass
 class _Found:
-    """Sums of squares: of differences from float64 (of integers the count of unequal ones), and of float64 itself."""
+    """Sums of squares: of differences from float64 (of integers the count of unequal ones), and of float64 itself.
+
+    `worst`, `worst_rounding` and `peak` are the largest magnitudes of the same three.
+    """
 
     error: float = 0.0
     rounding: float = 0.0
     size: float = 0.0
+    worst: float = 0.0
+    worst_rounding: float = 0.0
+    peak: float = 0.0
     compared: int = 0
     nonfinite: int = 0
 
@@ -139,16 +150,35 @@ def _judged(name: str, candidate: Outputs, arbitration: Arbitration, precision: 
     error, rounding, scale = (_mean(total, found.compared, integers) for total in totals)
     if not math.isfinite(scale):
         return unjudged("its squares leave the range of float64")
-    perturbed = max((_apart(run[name], truth)[0] for run in arbitration.perturbed), default=None)
+    runs = [_apart(run[name], truth) for run in arbitration.perturbed]
+    perturbed = max((run.error for run in runs), default=None)
     most = max(rounding, perturbed or 0.0)
     if not integers and most > MOST * scale:
         return unjudged("float32 misses float64 by as much as its own size: there is nothing to be near to")
-    limit = K[precision] * most + INTEGER_FLOOR if integers else bound(most, scale, precision)
+    limit = integer_bound(most, precision) if integers else bound(most, scale, precision)
     if integers and error > limit and unit_roundoff(precision) > unit_roundoff(Precision.FLOAT32):
         return unjudged(f"integers may come from comparisons, which rounding to {precision} turns")
     ratio = error / rounding if rounding else None
     sound = error <= limit and not found.nonfinite
-    return Soundness(name, len(rows), precision, error, rounding, perturbed, limit, ratio, found.nonfinite, sound)
+    if integers:
+        return Soundness(name, len(rows), precision, error, rounding, perturbed, limit, ratio, found.nonfinite, sound)
+    worst_rounding = max(found.worst_rounding, *(run.worst for run in runs), 0.0)
+    most_worst = worst_bound(worst_rounding, found.peak, precision)
+    return Soundness(
+        output=name,
+        samples=len(rows),
+        precision=precision,
+        error=error,
+        rounding=rounding,
+        perturbed=perturbed,
+        bound=limit,
+        ratio=ratio,
+        nonfinite=found.nonfinite,
+        sound=sound and found.worst <= most_worst,
+        worst=found.worst,
+        worst_rounding=worst_rounding,
+        worst_bound=most_worst,
+    )
 
 
 def _incomparable(array: Array, truth: Array, rows: npt.NDArray[np.int64]) -> str | None:
@@ -177,9 +207,12 @@ def _add_errors(found: _Found, ours: Array, truth: Array, yardstick: Array, prec
             wrong &= ~(np.isinf(a) & (np.abs(t) > _LARGEST_FLOAT16) & (np.sign(a) == np.sign(t)))
         found.nonfinite += int(np.count_nonzero(wrong))
         a, t, y = a[finite], t[finite], y[finite]
-    found.error += _squares(a, t)
-    found.rounding += _squares(y, t)
-    found.size += _squares(t)
+    error, worst = _squares(a, t)
+    rounding, worst_rounding = _squares(y, t)
+    size, peak = _squares(t)
+    found.error, found.rounding, found.size = found.error + error, found.rounding + rounding, found.size + size
+    found.worst, found.peak = max(found.worst, worst), max(found.peak, peak)
+    found.worst_rounding = max(found.worst_rounding, worst_rounding)
     found.compared += t.size
 
 
@@ -189,9 +222,17 @@ def _count_unequal(found: _Found, ours: Array, truth: Array, yardstick: Array) -
     found.compared += truth.size
 
 
-def _apart(array: Array, truth: Array) -> tuple[float, float]:
-    """The RMSE of [M, …], and the RMS of `truth`, over elements finite in both; of integers the share unequal and 0."""
-    integers, total, size, count = truth.dtype.kind in _INTEGERS, 0.0, 0.0, 0
+class _Apart(NamedTuple):
+    error: float
+    scale: float
+    worst: float
+
+
+def _apart(array: Array, truth: Array) -> _Apart:
+    """The RMSE of [M, …], the RMS of `truth` and the largest error, over elements finite in both; of integers the
+    share unequal, and 0.
+    """
+    integers, total, size, count, largest = truth.dtype.kind in _INTEGERS, 0.0, 0.0, 0, 0.0
     for block in row_blocks(len(truth), truth[:1].size):
         a, t = array[block], truth[block]
         if integers:
@@ -200,19 +241,22 @@ def _apart(array: Array, truth: Array) -> tuple[float, float]:
             a, t = _doubles(a), _doubles(t)
             finite = np.isfinite(a) & np.isfinite(t)
             a, t = a[finite], t[finite]
-            total, size = total + _squares(a, t), size + _squares(t)
+            error, worst = _squares(a, t)
+            total, size, largest = total + error, size + _squares(t)[0], max(largest, worst)
         count += t.size
-    return _mean(total, count, integers), _mean(size, count, integers)
+    return _Apart(_mean(total, count, integers), _mean(size, count, integers), largest)
 
 
 def _mean(total: float, count: int, integers: bool) -> float:
     return 0.0 if not count else total / count if integers else math.sqrt(total / count)
 
 
-def _squares(a: Array, b: Array | float = 0.0) -> float:
+def _squares(a: Array, b: Array | float = 0.0) -> tuple[float, float]:
+    """The sum of the squared differences, and the largest difference."""
     with np.errstate(over="ignore"):
         difference = (a - b).reshape(-1)
-        return float(np.einsum("i,i", difference, difference))
+        total = float(np.einsum("i,i", difference, difference))
+    return total, float(max(difference.max(initial=0.0), -difference.min(initial=0.0)))
 
 
 def _otherwise_infinite(a: Array, truth: Array) -> npt.NDArray[np.bool_]:

@@ -46,9 +46,10 @@ class Side:
 def triage(flip: Flip, a: Side, b: Side) -> Flip:
     """The flip with its kind judged anew, if the arbiter saw that sample; the same where it did not.
 
-    A side's *deficit* is by how much float64 prefers the best class to the one that the side chose. TIE: float32 may
-    choose either (both deficits are inside the float32 envelope). PRECISION: no tie, but each deficit is inside the
-    envelope of its side's precision, and that side's output is sound for it. FAULT: anything else, a NaN included.
+    A side's *deficit* is by how much float64 prefers the best class to the one that the side chose; it is *off* by
+    that, or by how much its gap between the two labels differs from float64's, if that is more. TIE: float32 may
+    choose either (both are off by no more than the float32 envelope). PRECISION: no tie, but each is off by no more
+    than the envelope of its precision, and its output is sound for that. FAULT: anything else, a NaN included.
     `wrong` tells which side's choice is not excused, of PRECISION which one is further off; "models" where each side
     follows its own model's float64, and the two models choose differently.
     """
@@ -70,18 +71,23 @@ def triage(flip: Flip, a: Side, b: Side) -> Flip:
     apart = max(
         float(truth_a[flip.label_a] - truth_a[flip.label_b]), float(truth_b[flip.label_b] - truth_b[flip.label_a])
     )
+    if flip.margin_a is None or flip.margin_b is None:
+        return flip
     judged = replace(flip, truth=truth, deficit_a=deficit_a, deficit_b=deficit_b, envelope=max(a.allowed, b.allowed))
-    if max(deficit_a, apart) <= a.rounding and max(deficit_b, apart) <= b.rounding:
+    # A near tie by float64 excuses no side that prefers its own label by far.
+    off_a = max(deficit_a, abs(flip.margin_a - float(truth_a[flip.label_a] - truth_a[flip.label_b])))
+    off_b = max(deficit_b, abs(flip.margin_b - float(truth_b[flip.label_b] - truth_b[flip.label_a])))
+    if max(off_a, apart) <= a.rounding and max(off_b, apart) <= b.rounding:
         return replace(judged, kind=Kind.TIE)
     faults = [
         name
-        for name, side, deficit in (("a", a, deficit_a), ("b", b, deficit_b))
-        if deficit > side.rounding and (deficit > side.allowed or side.sound is False)
+        for name, side, off in (("a", a, off_a), ("b", b, off_b))
+        if off > side.rounding and (off > side.allowed or side.sound is not True)
     ]
     if not faults and apart > max(a.allowed, b.allowed):
         return replace(judged, kind=Kind.FAULT, wrong="models")
     if not faults:
-        return replace(judged, kind=Kind.PRECISION, wrong="a" if deficit_a >= deficit_b else "b")
+        return replace(judged, kind=Kind.PRECISION, wrong="a" if off_a >= off_b else "b")
     return replace(judged, kind=Kind.FAULT, wrong="+".join(faults))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,8 +11,9 @@ from enum import StrEnum
 from deltann.comparison.classification import ClassificationError
 from deltann.comparison.flips import Kind
 from deltann.comparison.noise import OutputNoise, describe
+from deltann.comparison.numeric import NumericError
 from deltann.comparison.output import Comparison, OutputComparison
-from deltann.comparison.rates import Standing, standing
+from deltann.comparison.rates import Rate, Standing, standing
 from deltann.comparison.soundness import Soundness
 from deltann.errors import UsageError
 
@@ -59,14 +61,31 @@ Each of the two may be off by its noise, and the repeats are few samples.
 """
 
 
-@dataclass
-class _Findings:
-    """Sentences, by what they do to the verdict: `against` agreement, `doubts`, `notes`. `numbers`: against, too, but
-    of a kind that a side's own noise explains.
+@dataclass(frozen=True)
+class _Number:
+    """A sentence against agreement that a side's own noise may explain: where it is as large as `size` (an RMS in the
+    output's unit), or changes as large a share of the labels as `labels` (None: it is not about labels).
     """
 
+    text: str
+    size: float
+    labels: float | None = None
+
+    def explained(self, noise: OutputNoise) -> bool:
+        if noise.problem is not None:
+            return True
+        if noise.rms > 0 and self.size <= NOISE_EXPLAINS * noise.rms:
+            return True
+        changed = noise.labels_changed
+        return self.labels is not None and changed > 0 and self.labels * noise.samples <= changed
+
+
+@dataclass
+class _Findings:
+    """Sentences, by what they do to the verdict: `against` agreement, `numbers` too, `doubts`, `notes`."""
+
     against: list[str] = field(default_factory=list)
-    numbers: list[str] = field(default_factory=list)
+    numbers: list[_Number] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -128,50 +147,73 @@ def _output(output: OutputComparison, limit: float | None, evidence: PairEvidenc
             f"{numeric.nonfinite_both} elements not finite on both sides; NaN equals NaN proves nothing"
         )
     by_rate = limit is not None and output.classification is not None
-    sound = _soundness(output.name, evidence)
-    _judge_elements(found, output, sound, sides, by_rate)
+    _judge_elements(found, output, _soundness(output.name, evidence), sides, by_rate)
     if output.classification is not None:
         if limit is None:
-            _judge_flips(found, output.classification)
+            _judge_flips(found, output, sides)
         else:
             _judge_rate(found, output, limit, evidence)
-    _weigh_noise(found, output.name, numeric.rms, evidence, sides)
-    found.against += found.numbers
+    _weigh_noise(found, output.name, evidence, sides)
+    found.against += [number.text for number in found.numbers]
     return found
 
 
-def _soundness(name: str, evidence: PairEvidence) -> tuple[Soundness, Soundness] | None:
-    """What the arbiter says of both sides, where it could judge both."""
-    if evidence.sound is None:
-        return None
-    a, b = (side.get(name) for side in evidence.sound)
-    return None if a is None or b is None or a.sound is None or b.sound is None else (a, b)
+def _soundness(name: str, evidence: PairEvidence) -> tuple[Soundness | None, Soundness | None]:
+    """What the arbiter says of each side; None of one that it could not judge."""
+    a, b = (side.get(name) for side in evidence.sound or ({}, {}))
+    return (None if a is None or a.sound is None else a), (None if b is None or b.sound is None else b)
 
 
 def _judge_elements(
     found: _Findings,
     output: OutputComparison,
-    sound: tuple[Soundness, Soundness] | None,
+    judged: tuple[Soundness | None, Soundness | None],
     sides: tuple[str, str],
     by_rate: bool,
 ) -> None:
     numeric, tolerance = output.numeric, output.tolerance
     assert numeric is not None
     assert tolerance is not None
+    apart = numeric.rms or 0.0
     limits = f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}, {tolerance.source}"
     outside = f"{numeric.outside} of {numeric.elements} elements outside the tolerance ({limits})"
-    if tolerance.from_user or sound is None:
-        if numeric.outside and (tolerance.from_user or not by_rate):
-            found.numbers.append(outside)
-    elif numeric.outside and all(side.sound for side in sound):
-        found.notes.append(f"{outside}, which is within what {_precisions(sound)} can give beside float64")
-    for side, name in zip(sound or (), sides, strict=False):
-        if not side.sound:
+    both = [side for side in judged if side is not None]
+    for side, name in zip(judged, sides, strict=True):
+        if side is not None and not side.sound:
             # The user's own numbers, or a budget of labels, decide where they are given.
-            (found.notes if tolerance.from_user or by_rate else found.numbers).append(_unsound(name, side))
+            if tolerance.from_user or by_rate:
+                found.notes.append(_unsound(name, side))
+            else:
+                found.numbers.append(_Number(_unsound(name, side), _size(side, numeric)))
+    if not numeric.outside or (by_rate and not tolerance.from_user):
+        return
+    if tolerance.from_user:
+        found.numbers.append(_Number(outside, apart))
+    elif len(both) < 2:
+        if all(side.sound for side in both):
+            convention = ", a convention that no arbiter stands behind"
+            found.numbers.append(_Number(outside.removesuffix(")") + convention + ")", apart))
+    elif all(side.sound for side in both):
+        # The arbiter saw some samples; over all of them the two may lie as far apart as both bounds together.
+        most = sum(side.bound or 0.0 for side in both)
+        far = numeric.outside / numeric.elements if numeric.max_ulp is None else apart
+        if far > most:
+            text = f"{outside}; {far:.2g} apart on all samples, where {_precisions(both)} can explain {most:.2g}"
+            found.numbers.append(_Number(text, apart))
+        else:
+            found.notes.append(f"{outside}, which is within what {_precisions(both)} can give beside float64")
 
 
-def _precisions(sound: tuple[Soundness, Soundness]) -> str:
+def _size(side: Soundness, numeric: NumericError) -> float:
+    """What noise would have to reach to explain the error of a side (of integers, which have shares for errors, the
+    difference of the pair).
+    """
+    if side.nonfinite or side.error is None:
+        return math.inf
+    return side.error if numeric.max_ulp is not None else numeric.rms or 0.0
+
+
+def _precisions(sound: Iterable[Soundness]) -> str:
     return " and ".join(dict.fromkeys(str(side.precision) for side in sound))
 
 
@@ -185,13 +227,31 @@ def _unsound(name: str, side: Soundness) -> str:
     return f"{name} is off float64 by {side.error:.2g} (RMS), {far} what {side.precision} can give ({side.bound:.2g})"
 
 
-def _judge_flips(found: _Findings, classes: ClassificationError) -> None:
-    faults = sum(flip.kind is Kind.FAULT for flip in classes.flips)
-    unknown = classes.beyond_rounding - faults
-    if faults:
-        found.numbers.append(f"{faults} of {classes.samples} labels are wrong by float64, beyond rounding")
-    if unknown:
-        found.numbers.append(f"{unknown} of {classes.samples} labels differ beyond rounding")
+def _judge_flips(found: _Findings, output: OutputComparison, sides: tuple[str, str]) -> None:
+    classes, numeric, tolerance = output.classification, output.numeric, output.tolerance
+    assert classes is not None
+    assert numeric is not None
+    assert tolerance is not None
+    faults = [flip for flip in classes.flips if flip.kind is Kind.FAULT]
+    whose = {"a": f"of {sides[0]} ", "b": f"of {sides[1]} ", "a+b": "of both sides "}
+    rest = classes.beyond_rounding - len(faults)
+    counted = [
+        (sum(flip.wrong == wrong for flip in faults), f"labels {name}are wrong by float64, beyond rounding")
+        for wrong, name in whose.items()
+    ]
+    models = sum(flip.wrong == "models" for flip in faults)
+    counted += [(models, "labels differ in the two models' own float64"), (rest, "labels differ beyond rounding")]
+    for count, what in counted:
+        text = f"{count} of {classes.samples} {what}"
+        # Of the user's own tolerance its elements tell; the arbiter may tell more, but does not decide.
+        if count and tolerance.from_user and what != counted[-1][1] and not numeric.nonfinite_one_side:
+            found.notes.append(text)
+        elif count:
+            found.numbers.append(_Number(text, numeric.rms or 0.0, classes.rate))
+    _note_excused(found, classes)
+
+
+def _note_excused(found: _Findings, classes: ClassificationError) -> None:
     if classes.ties:
         found.notes.append(f"{classes.ties} label flips are ties within rounding")
     if classes.by_precision:
@@ -205,22 +265,28 @@ def _judge_rate(found: _Findings, output: OutputComparison, limit: float, eviden
     seen = f"{classes.disagreements} of {classes.samples} labels differ ({classes.rate:.3%}"
     interval = f"; 95% interval {rate.interval[0]:.2%} to {rate.interval[1]:.2%})"
     if rate.standing is Standing.ABOVE:
-        found.numbers.append(f"{seen}{interval}, more than the {limit:.3%} allowed")
+        rms = output.numeric.rms if output.numeric else None
+        text = f"{seen}{interval}, more than the {limit:.3%} allowed"
+        found.numbers.append(_Number(text, rms or 0.0, classes.rate))
     elif rate.standing is Standing.UNKNOWN:
-        found.doubts.append(f"{seen}{interval}: {classes.samples} samples cannot tell whether {limit:.3%} is exceeded")
-        if rate.needed is not None:
-            found.doubts[-1] += f"; it takes about {rate.needed} at this rate"
+        found.doubts.append(
+            f"{seen}{interval}: {classes.samples} samples cannot tell whether {limit:.3%} is exceeded; {_more(rate)}"
+        )
     elif output.name in evidence.one_label:
         found.doubts.append(f"these inputs could not have told: {evidence.one_label[output.name]}")
-    if classes.ties:
-        found.notes.append(f"{classes.ties} label flips are ties within rounding")
-    if classes.by_precision:
-        found.notes.append(f"{classes.by_precision} label flips are explained by the precision computed in")
+    _note_excused(found, classes)
 
 
-def _weigh_noise(
-    found: _Findings, name: str, rms: float | None, evidence: PairEvidence, sides: tuple[str, str]
-) -> None:
+def _more(rate: Rate) -> str:
+    """What it would take to tell."""
+    if rate.needed is not None:
+        return f"it takes about {rate.needed} at this rate"
+    if rate.interval[0] > rate.limit:
+        return "of so many pairs judged together, one may be above it by chance"
+    return "at a rate so near to the limit no number of samples tells"
+
+
+def _weigh_noise(found: _Findings, name: str, evidence: PairEvidence, sides: tuple[str, str]) -> None:
     for noise, side in zip((of.get(name) for of in evidence.noise), sides, strict=True):
         told = None if noise is None else describe(noise)
         if noise is None or told is None:
@@ -229,9 +295,9 @@ def _weigh_noise(
             found.doubts.append(f"NONDETERMINISM of {side}: {told}")
         else:
             found.notes.append(f"{side} is not deterministic: {told}")
-        if found.numbers and (noise.problem is not None or (rms or 0.0) <= NOISE_EXPLAINS * noise.rms):
-            found.doubts += [f"{text}; but {side} differs from itself by as much" for text in found.numbers]
-            found.numbers = []
+        explained = [number for number in found.numbers if number.explained(noise)]
+        found.doubts += [f"{number.text}; but {side} differs from itself by as much" for number in explained]
+        found.numbers = [number for number in found.numbers if number not in explained]
 
 
 def overall(judgements: Iterable[Judgement]) -> Verdict:

@@ -41,6 +41,9 @@ def arbitration(run: Run, role: str) -> Arbitration | str | None:
         )
         if samples.size and not 0 <= samples.min() <= samples.max() < len(run.sample_names):
             raise ValueError("a sample that the run does not have")
+        shapes = [{name: array.shape for name, array in part.items()} for part in (exact, yardstick, *perturbed)]
+        if any(other != shapes[0] for other in shapes) or not 0 < int(record["chosen"]) <= len(samples):
+            raise ValueError("its parts do not fit together")
         return Arbitration(found["environment"], samples, int(record["chosen"]), exact, yardstick, tuple(perturbed))
     except _DAMAGE as error:
         raise _damaged(run, error) from error

@@ -89,11 +89,15 @@ def _power(
     if not isinstance(found, Sabotage):
         return found
     cell = Cell("reference", role)  # of which common_name looks at the role alone
+    # A copy that does not run is noticed on any inputs, and so says nothing of these.
     copies = tuple(
-        copy if copy.outputs is None else replace(copy, outputs=_common(run, cell, copy.outputs))
-        for copy in found.copies
+        replace(copy, outputs=_common(run, cell, copy.outputs)) for copy in found.copies if copy.outputs is not None
     )
     sound = _common(run, cell, found.sound)
+    if not copies:
+        return f"none of {len(found.copies)} copies ran" + "".join(f": {copy.reason}" for copy in found.copies[:1])
+    if not sound:
+        return "no output has a row for each sample"
     meant = {name: tasks.of(name, array) for name, array in sound.items()}
     exact = None
     if isinstance(arbiter, Arbitration):
@@ -110,8 +114,11 @@ def _precision(record: CellRecord, model: Model) -> Precision:
 
 
 def _own_precision(model: Model) -> Precision:
-    half = any(spec.dtype == "float16" for spec in (*model.inputs, *model.outputs))
-    return Precision.FLOAT16 if half else Precision.FLOAT32
+    """The coarsest floating type that the model declares; one in float64 alone is held to that."""
+    types = {spec.dtype for spec in (*model.inputs, *model.outputs)}
+    if "float16" in types:
+        return Precision.FLOAT16
+    return Precision.FLOAT64 if "float64" in types and "float32" not in types else Precision.FLOAT32
 
 
 def _common(run: Run, cell: Cell, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:

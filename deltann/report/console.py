@@ -207,11 +207,13 @@ def _flips(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     if not rows:
         return []
     rows.sort(key=lambda item: -_margin(item[1]))
-    table = _table("flip", "sample", "labels", "margins", "kind")
+    truths = any(row["arbiter_label"] is not None for _, row in rows[:MOST_FLIPS])
+    table = _table("flip", "sample", "labels", *(["float64"] if truths else []), "margins", "kind")
     for pair, row in rows[:MOST_FLIPS]:
         labels = ["NaN" if label < 0 else str(label) for label in (row["candidate_label"], row["reference_label"])]
         margins = f"{_number(row['candidate_margin'])} / {_number(row['reference_margin'])}"
-        table.add_row(_pair(pair, letters), _text(row["sample"]), " / ".join(labels), margins, row["kind"])
+        truth = ["-" if row["arbiter_label"] is None else str(row["arbiter_label"])] if truths else []
+        table.add_row(_pair(pair, letters), _text(row["sample"]), " / ".join(labels), *truth, margins, row["kind"])
     cut = len(rows) - MOST_FLIPS
     return ["", table, *([f"… and {_count(cut, 'flip')} more, of smaller margin; --json has all"] if cut > 0 else [])]
 
@@ -277,11 +279,22 @@ def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:
 
 def _sentence(result: Result) -> str:
     judged = any(pair.judged and pair.judgement.verdict is not Verdict.NOT_COMPARED for pair in result.compared)
+    if result.verdict is Verdict.AGREE and (worst := _explained(result)):
+        allowed = "" if result.criteria.max_disagreement else "; --max-disagreement RATE limits that"
+        return f"no pair differs beyond what its precision explains, but up to {worst:.1%} of labels do differ{allowed}"
     if judged or result.verdict is not Verdict.INCONCLUSIVE:
         return _SENTENCES[result.verdict]
     if any(pair.left_out is LeftOut.SAME_CODE for pair in result.compared):
         return "only environments that ran the very same thing were compared"
     return "nothing could be compared with the reference"
+
+
+def _explained(result: Result) -> float:
+    """The highest rate of label flips that precision explains, of a judged pair."""
+    outputs = [o for pair in result.compared if pair.judged and pair.comparison for o in pair.comparison.outputs]
+    return max(
+        (o.classification.rate for o in outputs if o.classification and o.classification.by_precision), default=0
+    )
 
 
 def _pair(pair: Pair, letters: dict[str, str]) -> str:

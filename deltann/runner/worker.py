@@ -3,7 +3,9 @@
 Requests, one JSON object a line:
     {"op": "prepare", "environment", "model", "cache", "calibration": {"inputs", "samples", "rows", "batched"}}
                                                          lower (or find the artifact in the cache) and load
-    {"op": "run", "inputs": {name: file}, "out", "samples", "rows", "batched"}
+    {"op": "run", "inputs": {name: file}, "out", "samples", "rows", "batched", "backwards": false}
+                                                         backwards: from the last batch to the first
+    {"op": "time", the same and "expected", or nothing}  see `deltann.runner.timed`
 Answers: {"event": "stage", "stage"}, {"event": "samples", "done"} and, last, one of
     {"event": "done", …}, {"event": "raised", "kind", "reason", "detail"}.
 It imports numpy, onnx and its own framework alone, so that it can run under another interpreter.
@@ -36,6 +38,7 @@ from deltann.outcome import Stage
 from deltann.runner.artifacts import lower_or_reuse
 from deltann.runner.batches import Batches
 from deltann.runner.outputs import OutputWriter
+from deltann.runner.timed import Timed, peak_memory
 
 _PROGRESS_EVERY_S = 0.1
 
@@ -47,6 +50,7 @@ class Worker:
         self._answers = answers
         self._loaded = ExitStack()
         self._executable: Executable | None = None
+        self._timed: Timed | None = None
 
     def answer(self, event: str, **fields: Any) -> None:
         """Write one answer."""
@@ -75,6 +79,8 @@ class Worker:
             "version": backend.version(),
             "artifact": artifact.digest,
             "artifact_cached": cached,
+            "artifact_bytes": sum((artifact.folder / file).stat().st_size for file in artifact.files),
+            "options": values,
             "at_load": {key: values[key] for key, option in backend.options.items() if option.at_load},
             "lower_s": lowered - started,
             "load_s": time.perf_counter() - lowered,
@@ -89,7 +95,8 @@ class Worker:
         batches = _batches(request)
         writer = OutputWriter(Path(request["out"]), samples, rows, batched)
         told = time.monotonic()
-        for run in range(writer.next_run, len(batches)):
+        order = range(len(batches))[::-1] if request.get("backwards") else range(writer.next_run, len(batches))
+        for run in order:
             feeds = batches[run]
             started = time.perf_counter()
             outputs = self._executable.run(feeds)
@@ -98,7 +105,17 @@ class Worker:
                 told = time.monotonic()
                 self.answer("samples", done=min((run + 1) * rows, samples))
         actual = dict(self._executable.actual()) if isinstance(self._executable, Telling) else {}
-        return {"samples": samples, "actual": actual}
+        return {"samples": samples, "actual": actual, "peak_memory": peak_memory()}
+
+    def time(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Warm up, where the request brings inputs; else time one slice of runs (`deltann.runner.timed`)."""
+        enter(Stage.RUN)
+        if "inputs" in request and self._executable is not None:
+            self._timed = Timed(self._executable, _batches(request), request, lambda: self.answer("samples", done=0))
+            return self._timed.warm_up()
+        if self._timed is None:
+            raise RuntimeError("'time' was asked for before its inputs came, or before 'prepare'")
+        return self._timed.slice()
 
 
 def _batches(request: dict[str, Any]) -> Batches:
@@ -154,7 +171,7 @@ def main() -> None:
     requests, answers = _claim_streams()
     worker = Worker(answers)
     listen(lambda stage: worker.answer("stage", stage=stage.value))
-    operations = {"prepare": worker.prepare, "run": worker.run}
+    operations = {"prepare": worker.prepare, "run": worker.run, "time": worker.time}
     for request in _requests(requests):
         try:
             facts = operations[request["op"]](request)

@@ -71,7 +71,8 @@ def _crop(size: int, severity: float) -> Positions:
 
 
 def _truncate(size: int, severity: float) -> Positions:
-    return np.minimum(np.arange(size), size - 1 - max(1, round(size * severity / 2)))
+    # At least a few: of the last places, a stride may leave some unread.
+    return np.minimum(np.arange(size), size - 1 - max(1, size // 32, round(size * severity / 2)))
 
 
 def _shrink(size: int, severity: float) -> Positions:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from deltann_torch.call import Call
+from deltann_torch.dtypes import FLOATS
 from deltann_torch.table import Fn, op, plain
 
 for _name, _fn in {
@@ -156,7 +157,13 @@ def _bit_shift(call: Call) -> Fn:
 @op("BitCast")
 def _bit_cast(call: Call) -> Fn:
     dtype = call.element(call.get("to"))
-    return lambda x: x.contiguous().view(dtype)
+
+    def run(x: Any) -> Any:
+        if call.precision is not None and (dtype in FLOATS or x.dtype in FLOATS):
+            raise call.unsupported("the bits of a floating type that precision replaces")
+        return x.contiguous().view(dtype)
+
+    return run
 
 
 @op("IsInf")

@@ -26,11 +26,11 @@ def _along(x: Any, axis: int, indices: Any, weights: Any) -> Any:
     return y
 
 
-def _run(x: Any, plan: Sequence[Any], extrapolation: float) -> Any:
-    # Integers are interpolated as floats and come back rounded toward zero, as a cast rounds.
+def _run(x: Any, plan: Sequence[Any], extrapolation: float, floating: torch.dtype) -> Any:
+    # Integers are interpolated as `floating` and come back rounded toward zero, as a cast rounds.
     dtype = x.dtype
     weighed = any(weights is not None for _, _, weights, _ in plan)
-    y = x if x.is_floating_point() or not weighed else x.to(torch.float32)
+    y = x if x.is_floating_point() or not weighed else x.to(floating)
     for axis, indices, weights, outside in plan:
         y = _along(y, axis, indices, None if weights is None else weights.to(y.dtype))
         if outside is not None:
@@ -50,6 +50,7 @@ def _lower(call: Call, roi: int, scales: int, sizes: int, fixed: Sequence[float]
     attributes, places = dict(call.node.attributes), (roi, scales, sizes)
     outside = call.get("extrapolation_value", 0.0)
     shape, dtype, inputs = call.shape(0), call.dtype(0), call.n_inputs
+    floating = torch.float64 if call.precision == torch.float64 else torch.float32
 
     def planned(size: Sequence[int], values: Sequence[Any]) -> list[Step]:
         given = [None if value is None else value.tolist() for value in values]
@@ -59,12 +60,14 @@ def _lower(call: Call, roi: int, scales: int, sizes: int, fixed: Sequence[float]
     if shape is not None and all(k is not None or not call.has(at) for k, at in zip(known, places, strict=True)):
         steps = planned(shape, known)
         layout = [(step.axis, [array is not None for array in _arrays(step)]) for step in steps]
-        call.extras += [_extra(array, dtype) for step in steps for array in _arrays(step) if array is not None]
+        call.extras += [
+            _extra(array, dtype, floating) for step in steps for array in _arrays(step) if array is not None
+        ]
 
         def run(*args: Any) -> Any:
             rest = iter(args[inputs:])
             ready = [(axis, *(next(rest) if there else None for there in present)) for axis, present in layout]
-            return _run(args[0], ready, outside)
+            return _run(args[0], ready, outside, floating)
 
         return run
 
@@ -72,19 +75,19 @@ def _lower(call: Call, roi: int, scales: int, sizes: int, fixed: Sequence[float]
         x = args[0]
         steps = planned(tuple(x.shape), [args[at] if at < len(args) else None for at in places])
         ready = [
-            (step.axis, *(None if array is None else _extra(array, x.dtype).to(x.device) for array in _arrays(step)))
+            (step.axis, *(None if a is None else _extra(a, x.dtype, floating).to(x.device) for a in _arrays(step)))
             for step in steps
         ]
-        return _run(x, ready, outside)
+        return _run(x, ready, outside, floating)
 
     return dynamic
 
 
-def _extra(array: Any, dtype: Any) -> torch.Tensor:
+def _extra(array: Any, dtype: Any, floating: torch.dtype) -> torch.Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if tensor.dtype != torch.float64:
         return tensor
-    return tensor.to(dtype if dtype is not None and dtype.is_floating_point else torch.float32)
+    return tensor.to(dtype if dtype is not None and dtype.is_floating_point else floating)
 
 
 _ABSENT = 4

@@ -1,7 +1,8 @@
-"""Fourier transforms and mel filters. A complex number is a last axis of size two."""
+"""Fourier transforms, windows and mel filters. A complex number is a last axis of size two."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -60,3 +61,35 @@ def _stft(call: Call) -> Fn:
 def _mel(call: Call) -> Fn:
     dtype = call.element(call.get("output_datatype", 1))
     return lambda *values: torch.from_numpy(mel_weights(*values)).to(dtype)
+
+
+def _window(call: Call, *coefficients: float) -> Fn:
+    """Σ (-1)^k a_k cos(2πkn / N) in float64; at other precisions None, which leaves it to the function's body.
+
+    The body has π and the coefficients rounded to float32.
+    """
+    if call.precision != torch.float64:
+        return None
+    periodic, dtype = call.get("periodic", 1), call.element(call.get("output_datatype", 1))
+
+    def run(size: Any) -> Any:
+        n = torch.arange(int(size), dtype=torch.float64, device=size.device)
+        angle = 2 * math.pi * n / (n.numel() if periodic else n.numel() - 1)
+        return sum((-1) ** k * a * torch.cos(k * angle) for k, a in enumerate(coefficients)).to(dtype)
+
+    return run
+
+
+@op("HannWindow")
+def _hann(call: Call) -> Fn:
+    return _window(call, 0.5, 0.5)
+
+
+@op("HammingWindow")
+def _hamming(call: Call) -> Fn:
+    return _window(call, 25 / 46, 21 / 46)
+
+
+@op("BlackmanWindow")
+def _blackman(call: Call) -> Fn:
+    return _window(call, 0.42, 0.5, 0.08)

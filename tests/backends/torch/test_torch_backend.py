@@ -116,7 +116,7 @@ def test_artifacts_differ_where_lowering_does(model: Model, tmp_path: Path) -> N
         workdir.mkdir()
         artifact = TorchBackend().lower(model, Environment.parse(spec), workdir)
         digests[spec] = artifact.digest
-        assert artifact.files == ("lowering.json", "model.onnx")
+        assert artifact.files == ("inferred.json", "lowering.json", "model.onnx")
     assert digests["torch"] == digests["torch[threads=1]"]
     assert len(set(digests.values())) == 4
 
@@ -230,7 +230,7 @@ def test_external_data_comes_inside(tmp_path: Path) -> None:
     backend, env, work = TorchBackend(), Environment.parse("torch"), tmp_path / "work"
     work.mkdir()
     artifact = backend.lower(model, env, work)
-    assert artifact.files == ("lowering.json", "model.onnx")
+    assert artifact.files == ("inferred.json", "lowering.json", "model.onnx")
     (tmp_path / "net.bin").unlink()
     with backend.load(artifact, env) as executable:
         np.testing.assert_array_equal(executable.run({"x": np.ones(600, np.float32)})["y"], w)

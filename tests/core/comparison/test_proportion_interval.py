@@ -35,6 +35,7 @@ def test_no_trials_are_refused():
 
 def test_importing_the_comparison_does_not_import_scipy():
     modules = "numeric tolerance ranking flips classification output statistics verdict vacuity"
+    modules += " triage attribution power rates significance"
     code = "import sys, " + ", ".join(f"deltann.comparison.{m}" for m in modules.split())
     code += "; print('scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

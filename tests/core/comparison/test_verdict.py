@@ -90,7 +90,16 @@ def test_vacuous_outputs_are_inconclusive():
     assert "these inputs could not have told: every sample gave the same output" in reasons
     one = {"y": np.full((1, 1000), 1e-3, "f4")}  # what a model of constant weights says
     assert judged(one, one)[0] is Verdict.INCONCLUSIVE
-    assert judged({"y": LOGITS[:1]}, {"y": LOGITS[:1]})[0] is Verdict.AGREE
+    assert judged({"y": LOGITS[:2]}, {"y": LOGITS[:2]})[0] is Verdict.AGREE
+
+
+@pytest.mark.parametrize("limit", [None, 0.0, 0.5, 1.0])
+def test_one_sample_alone_never_agrees(limit):
+    one = {"y": LOGITS[:1]}, {"y": LOGITS[:1].copy()}
+    verdict, reasons = judged(*one, limit)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "one sample alone proves nothing" in reasons
+    assert judged({"y": LOGITS[:1]}, {"y": LOGITS[:1] * np.float32(np.nan)}, limit)[0] is Verdict.DIFFER
 
 
 def test_vacuity_never_hides_a_difference():
@@ -109,13 +118,22 @@ def test_one_telling_output_concludes_and_the_vacuous_one_is_named():
 
 def test_a_limit_on_disagreement_counts_ties_and_replaces_default_tolerances():
     pair = near_ties(4)
-    assert judged(*pair, limit=0.04)[0] is Verdict.AGREE
-    verdict, reasons = judged(*pair, limit=0.03)
+    assert judged(*pair, limit=0.1)[0] is Verdict.AGREE
+    verdict, reasons = judged(*pair, limit=0.01)
     assert verdict is Verdict.DIFFER
-    assert "4 of 100 labels differ (4.000%), more than the 3.000% allowed" in reasons
+    assert "4 of 100 labels differ (4.000%; 95% interval 1.57% to 9.84%), more than the 1.000% allowed" in reasons
     faults = {"y": LOGITS}, {"y": with_flips(2)}
-    assert judged(*faults, limit=0.02)[0] is Verdict.AGREE
+    assert judged(*faults, limit=0.08)[0] is Verdict.AGREE
     assert judged(*faults, limit=0.0)[0] is Verdict.DIFFER
+
+
+def test_a_limit_inside_the_interval_is_inconclusive_and_says_what_it_would_take():
+    verdict, reasons = judged({"y": LOGITS}, {"y": LOGITS}, limit=0.005)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "100 samples cannot tell whether 0.500% is exceeded; it takes about 765 at this rate" in reasons
+    verdict, reasons = judged(*near_ties(4), limit=0.04)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "no number of samples tells" in reasons
 
 
 def test_with_a_limit_the_users_own_tolerance_still_counts():

@@ -39,7 +39,7 @@ LAYERS: list[tuple[str, str, int, tuple[int, ...], tuple[int, ...], list[str], M
     ("edges repeated instead of a constant", "Pad", 10, (2, 3, 3), (2, 5, 5), [], {}, {"pads": [0, 0, 1, 1] * 2}),
     ("MaxPool exchanged for the other", "MaxPool", 17, (2, 5, 5), (2, 5, 5), [], {}, WINDOW),
     ("AveragePool exchanged for the other", "AveragePool", 17, (2, 5, 5), (2, 5, 5), [], {}, WINDOW),
-    ("padding on another side", "MaxPool", 17, (2, 5, 5), (2, 5, 5), [], {}, WINDOW),
+    ("padding on another side", "AveragePool", 17, (2, 5, 5), (2, 5, 5), [], {}, WINDOW),
     ("GlobalMaxPool exchanged for GlobalAveragePool", "GlobalMaxPool", 17, (2, 5, 5), (2, 1, 1), [], {}, {}),
     ("mean exchanged for maximum", "ReduceMean", 13, (3, 4), (3, 1), [], {}, {"axes": [2]}),
     ("corners aligned otherwise", "Resize", 13, (2, 3, 3), (2, 6, 6), ["", "sc"], TWICE, LINEAR),
@@ -60,6 +60,21 @@ def test_the_fault_of_a_layer_shows(run: Run, make: Make, layer: tuple[Any, ...]
     for description, copy in copies:
         difference = np.abs(run(copy, {"x": x})["y"] - run(proto, {"x": x})["y"]).max()
         assert difference > 1e-4, description
+
+
+def test_padding_of_a_max_pool_on_another_side(make: Make) -> None:
+    """By ONNX Runtime, since onnx.reference 1.23 takes pads [0, 0, 2, 2] of a MaxPool for [0, 2, 0, 2]."""
+    ort = pytest.importorskip("onnxruntime")
+    nodes = [make_node("MaxPool", ["x"], ["y"], **WINDOW)]
+    proto = build(nodes, [tensor("x", "n", 2, 5, 5)], [tensor("y", "n", 2, 5, 5)], {})
+    x = uniform(RNG, -1, 1, 2, 2, 5, 5)
+    copies = make(proto, "padding on another side")
+    assert len(copies) == 2
+    (sound,) = ort.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    for _, copy in copies:
+        (moved,) = ort.InferenceSession(copy.SerializeToString()).run(None, {"x": x})
+        assert moved.shape == sound.shape
+        assert np.abs(moved - sound).max() > 0.1
 
 
 def test_where_a_grus_reset_gate_acts(run: Run, make: Make) -> None:

@@ -1,0 +1,113 @@
+"""From what a user asks for to times: a comparison of the outputs, then the bench, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deltann.environment import Environment, parse_all
+from deltann.errors import UsageError
+from deltann.model import sha256_of
+from deltann.runner.cell import Limits
+from deltann.runner.deadlines import parse_deadlines
+from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
+from deltann.runner.memory import parse_memory
+from deltann.store import Run, RunStatus, open_run
+from deltann.timing.machine import INPUTS
+from deltann.timing.measure import bench
+from deltann.timing.options import Options, with_threads
+from deltann.timing.stored import Timing, document_of, timing
+
+if TYPE_CHECKING:
+    from deltann.result import Result
+    from deltann.runner.cells import Listener
+
+
+def bench_model(
+    model: str | Path | None = None,
+    backends: str | Iterable[str] | None = None,
+    *,
+    threads: int | None = None,
+    out: str | Path | None = None,
+    timeout: float | str | Sequence[str] = (),
+    memory_limit: str = DEFAULT_MEMORY,
+    options: Mapping[str, Any] | None = None,
+    listener: Listener = lambda _what, _doing, _done, _total: None,
+    **asked: Any,
+) -> tuple[Result, Timing]:
+    """Compare `model` under each environment, then time them, or go on with what `out` holds of that.
+
+    Args:
+        model, backends: as `deltann.compare` takes them; needless where `out` is a finished comparison.
+        threads: the option `threads` of every environment.
+        options: of `Options.of`; those of an interrupted bench in `out` where there are none.
+        asked: what else `deltann.compare` takes: inputs (16 random samples where absent), shape, preprocess, …
+
+    Raises:
+        UsageError: the request or its input is wrong.
+        deltann.study.Interrupted, deltann.timing.measure.Interrupted: Ctrl-C.
+    """
+    import deltann
+
+    wanted = Options.of(**(options or {}))
+    texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
+    limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
+    environments = None if backends is None else parse_all(backends)
+    if threads is not None:
+        environments = with_threads(_needed("backends", environments), threads)
+        if wanted.reference and "threads" not in dict((reference := Environment.parse(wanted.reference)).options):
+            wanted = replace(wanted, reference=str(with_threads([reference], threads)[0]))
+    run = None if out is None else _finished(Path(out), model, environments, asked)
+    if run is None:
+        environments = _needed("backends", environments)
+        result = deltann.compare(
+            _needed("model", model),
+            [str(environment) for environment in environments],
+            **{"inputs": INPUTS, **asked},
+            # What is timed is judged by one reference, and so are the outputs.
+            reference=wanted.reference or str(environments[0]),
+            evidence="none",
+            timeout=timeout,
+            memory_limit=memory_limit,
+            out=out,
+            listener=listener,
+        )
+    else:
+        result = deltann.load(run)
+        if not options and (begun := document_of(run)) is not None:
+            wanted = Options.from_json(begun["options"])
+    bench(result.run, wanted, limits, listener)
+    found = timing(result.run, result=result)
+    if found is None:
+        raise UsageError(f"{result.run.folder}: its times are gone; measure again")
+    return result, found
+
+
+def _needed(name: str, value: Any) -> Any:
+    if value is None:
+        raise UsageError(f"--{name} is missing: deltann bench --model FILE.onnx --backends torch,ort")
+    return value
+
+
+def _finished(
+    out: Path, model: str | Path | None, environments: Sequence[Environment] | None, asked: Mapping[str, Any]
+) -> Run | None:
+    """The finished comparison in `out`, where there is one.
+
+    Raises:
+        UsageError: it is of another model, other environments, or the request asks for its inputs anew.
+    """
+    if not (out / "run.json").is_file() or (run := open_run(out)).status is not RunStatus.COMPLETE:
+        return None
+    names = [str(cell) for cell in run.cells]
+    if model is not None and (not Path(model).is_file() or sha256_of(Path(model)) != run.models["model"].sha256):
+        what = "model"
+    elif environments is not None and [str(environment) for environment in environments] != names:
+        what = "backends"
+    elif asked:
+        what = next(iter(asked)).replace("_", "-")
+    else:
+        return run
+    raise UsageError(f"{out} holds a finished comparison: leave out --{what} to time it, or choose another --out")

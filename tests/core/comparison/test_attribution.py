@@ -1,0 +1,97 @@
+from itertools import permutations
+
+from deltann.comparison.attribution import Sure, Suspect, attribute
+
+
+def asked(groups, unknown=()):
+    """Environments agree where they are in one group; nothing is known of those in `unknown`."""
+
+    def agree(a, b):
+        if {a, b} & set(unknown):
+            return None
+        return any(a in group and b in group for group in groups)
+
+    return agree
+
+
+def suspects(**sound):
+    return [Suspect(name, name.split("_")[0], value) for name, value in sound.items()]
+
+
+def blames(found):
+    return {(blame.names, blame.sure) for blame in found}
+
+
+def test_nobody_is_blamed_where_all_agree():
+    assert attribute(suspects(ort=True, tvm=True, torch=None), asked([("ort", "tvm", "torch")])) == ()
+    assert attribute([], asked([])) == ()
+
+
+def test_majority_and_arbiter_name_the_odd_one():
+    agree = asked([("ort", "torch")])
+    for order in permutations(suspects(ort=True, torch=True, tvm=False)):
+        (blame,) = attribute(order, agree)
+        assert (blame.names, blame.sure) == (("tvm",), Sure.BOTH)
+        assert "\n" not in blame.reason
+
+
+def test_either_alone_is_said_to_be_less():
+    agree = asked([("ort", "torch")])
+    assert blames(attribute(suspects(ort=None, torch=None, tvm=None), agree)) == {(("tvm",), Sure.MAJORITY)}
+    assert blames(attribute(suspects(ort=True, tvm=False), asked([]))) == {(("tvm",), Sure.ARBITER)}
+
+
+def test_two_that_disagree_without_an_arbiter_cannot_tell():
+    assert blames(attribute(suspects(ort=None, tvm=None), asked([]))) == {(("ort", "tvm"), Sure.UNKNOWN)}
+
+
+def test_a_sound_one_is_not_blamed_for_being_alone():
+    assert attribute(suspects(ort=True, torch=True, openvino=True), asked([("ort", "torch")])) == ()
+
+
+def test_levels_of_one_backend_are_no_majority():
+    agree = asked([("tvm_O0", "tvm_O1", "tvm_O2")])
+    found = attribute(suspects(tvm_O0=None, tvm_O1=None, tvm_O2=None, ort=None), agree)
+    assert {sure for _, sure in blames(found)} == {Sure.UNKNOWN}
+    agree = asked([("tvm_O0", "tvm_O1", "torch")])
+    found = attribute(suspects(tvm_O0=None, tvm_O1=None, torch=None, ort=None), agree)
+    assert blames(found) == {(("ort",), Sure.MAJORITY)}
+
+
+def test_agreement_that_does_not_carry_over_is_no_majority():
+    """A with B and B with C, but not A with C: which is the odd one must not hang on their order."""
+    for order in permutations(suspects(ort=None, torch=None, tvm=None)):
+        found = attribute(order, asked([("ort", "torch"), ("torch", "tvm")]))
+        assert {sure for _, sure in blames(found)} == {Sure.UNKNOWN}
+
+
+def test_a_majority_that_the_arbiter_finds_unsound_is_a_contradiction():
+    cells = [Suspect("ort", "ort", False), Suspect("tvm", "tvm", False), Suspect("torch", "torch", True, shares=True)]
+    (blame,) = attribute(cells, asked([("ort", "tvm")]))
+    assert (set(blame.names), blame.sure) == ({"ort", "tvm"}, Sure.UNKNOWN)
+    assert "the arbiter itself may be wrong" in blame.reason
+
+
+def test_where_the_arbiter_finds_nobody_sound_it_may_be_wrong_itself():
+    (blame,) = attribute(suspects(ort=False, tvm=False), asked([]))
+    assert (set(blame.names), blame.sure) == ({"ort", "tvm"}, Sure.UNKNOWN)
+    assert "arbiter itself may be wrong" in blame.reason
+    assert blames(attribute(suspects(ort=False, tvm=True), asked([]))) == {(("ort",), Sure.ARBITER)}
+
+
+def test_an_unsound_one_inside_a_sound_majority_is_blamed_by_the_finer_measure():
+    agree = asked([("ort", "tvm", "torch")])
+    assert blames(attribute(suspects(ort=True, tvm=False, torch=True), agree)) == {(("tvm",), Sure.ARBITER)}
+
+
+def test_a_noisy_one_is_not_blamed_and_has_no_vote():
+    cells = [Suspect("ort", "ort", True), Suspect("torch", "torch", True), Suspect("tvm", "tvm", False, noisy=True)]
+    (blame,) = attribute(cells, asked([("ort", "torch")]))
+    assert (blame.names, blame.sure) == (("tvm",), Sure.UNKNOWN)
+    assert "differs from itself" in blame.reason
+    cells = [Suspect("ort", "ort"), Suspect("torch", "torch", noisy=True), Suspect("tvm", "tvm")]
+    assert {sure for _, sure in blames(attribute(cells, asked([("ort", "torch")])))} == {Sure.UNKNOWN}
+
+
+def test_pairs_that_taught_nothing_blame_nobody():
+    assert attribute(suspects(ort=None, tvm=None), asked([], unknown=("tvm",))) == ()
