@@ -63,7 +63,7 @@ SEVERITIES = (1.0, 0.1, 0.01)
 BASE = "torch"
 FAITHFUL = ("ort-O0", "ort-O1", "ort-O2", "ort-O3", "ort[threads=1]", "torch", "openvino-f32", "tract", "tf")
 BATCHES = {1: tuple(MODELS), 4: ("mobilenet_v2", "squeezenet1_1", "mobilenet_v1_0.25_128")}
-EXACT = Environment.parse("torch[outputs=computed,precision=float64]")
+EXACT = Environment.parse("torch[outputs=computed,precision=float64,threads=1]")
 CLEAR = 10
 """A float32 run of a copy so many times as far from float64 as rounding needs no float64 run of the copy to be seen."""
 

@@ -29,7 +29,9 @@ def main() -> None:
         rounds = []
         for number in range(arguments.rounds):
             levels = random.Random(number).sample(LEVELS, len(LEVELS))
-            result = deltann.compare(arguments.model, levels, inputs="random:8", evidence="none", out=f"{scratch}/{number}")
+            result = deltann.compare(
+                arguments.model, levels, inputs="random:8", evidence="none", out=f"{scratch}/{number}"
+            )
             rounds.append({row.environment: row.median_ms for row in result.cells.itertuples()})
     for level in LEVELS:
         ratios = [times["tvm-O1"] / times[level] for times in rounds]
