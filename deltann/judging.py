@@ -9,9 +9,11 @@ import numpy as np
 
 from deltann.comparison.attribution import Blame, Suspect, attribute
 from deltann.comparison.evidence import Arbitration
+from deltann.comparison.flips import Kind
 from deltann.comparison.noise import OutputNoise
 from deltann.comparison.output import Comparison
 from deltann.comparison.power import Power
+from deltann.comparison.precision import coarser
 from deltann.comparison.rates import exceeds_p
 from deltann.comparison.significance import benjamini_hochberg, holm, mcnemar
 from deltann.comparison.triage import Side, triaged
@@ -84,14 +86,17 @@ def blame(
     """Who differs from the others, of the environments that ran one model; empty where no judged pair does."""
     if not any(pair.judged and pair.judgement.verdict is Verdict.DIFFER for pair in pairs):
         return ()
-    cells = list(dict.fromkeys(cell for pair in pairs if pair.comparison for cell in (pair.candidate, pair.reference)))
+    met = {cell for pair in pairs if pair.comparison for cell in (pair.candidate, pair.reference)}
+    cells = [cell for cell in weighed.precisions if cell in met]  # in the run's order
     if len({cell.role for cell in cells}) != 1:
         return ()
     arbiter = weighed.arbiters.get(cells[0].role)
     engine = Environment.parse(arbiter.environment).backend if isinstance(arbiter, Arbitration) else None
+    mislabelled = {cell for pair in pairs for cell in _mislabels(pair)}
     suspects = []
     for cell in cells:
         found = [entry.sound for entry in weighed.sound.get(cell, ()) if entry.sound is not None]
+        found += [False] * (cell in mislabelled)
         backend = Environment.parse(cell.environment).backend
         noisy = any(noise.outside or noise.labels_changed or noise.problem for noise in weighed.noise.get(cell, ()))
         suspects.append(Suspect(str(cell), backend, all(found) if found else None, noisy, backend == engine))
@@ -101,6 +106,16 @@ def blame(
         if raw.comparison is not None
     }
     return attribute(suspects, lambda a, b: verdicts.get(frozenset((a, b))))
+
+
+def _mislabels(pair: Pair) -> set[Cell]:
+    """Who chose labels that float64 does not excuse, where the two differ: coarse numbers may be sound all the same."""
+    if pair.comparison is None or pair.judgement.verdict is not Verdict.DIFFER:
+        return set()
+    classes = [output.classification for output in pair.comparison.outputs if output.classification]
+    wrong = {flip.wrong for found in classes for flip in found.flips if flip.kind is Kind.FAULT}
+    named = {"a": {pair.candidate}, "b": {pair.reference}, "a+b": {pair.candidate, pair.reference}}
+    return {cell for side in wrong for cell in named.get(side or "", ())}
 
 
 def _alike(comparison: Comparison, pair: Pair, weighed: Weighed, limit: float | None) -> bool | None:
@@ -166,13 +181,15 @@ def _evidence(
 
 
 def _weak(weighed: Weighed, cells: Sequence[Cell]) -> str | None:
-    """Why these inputs could not have told, by sabotaged copies of the models."""
+    """Why these inputs could not have told, by sabotaged copies of the models, judged as coarsely as the pair is."""
+    known = [weighed.precisions[cell] for cell in cells if cell in weighed.precisions]
     for cell in cells:
-        power = weighed.powers.get(cell.role)
+        own, precision = weighed.powers.get(cell.role), coarser(*known)
+        power = weighed.coarse.get((cell.role, precision), own)
         if isinstance(power, Power) and not power.enough:
             return (
                 f"these inputs could not have told: of {power.copies} copies of the model with a fault each, "
-                f"this comparison notices {power.noticed}"
+                f"this comparison notices {power.noticed}" + (f" in {precision}" if power is not own else "")
             )
     return None
 

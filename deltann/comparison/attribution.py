@@ -47,7 +47,8 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     them and at least two backends (four levels of one engine share their mistakes, and count as one voice), and no
     other set is as large. Best ask `agree` of the outputs alone: an answer that heeds the arbiter is no second witness.
 
-    - BOTH: outside the majority, and unsound by the arbiter, which finds no fault with the majority.
+    - BOTH: outside the majority (it differs from most of that), and unsound by the arbiter, which finds no fault with
+      the majority.
     - ARBITER: unsound, and not outside a majority; it finds others sound.
     - MAJORITY: outside the majority, and no arbiter.
     - UNKNOWN: neither; or they contradict each other (the arbiter's engine may be wrong itself, as where it finds none
@@ -68,7 +69,8 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     unclear: list[str] = []
     for suspect in suspects:
         disagrees = any(agree(suspect.name, other.name) is False for other in suspects if other is not suspect)
-        outside = bool(majority) and suspect.name not in majority and disagrees
+        apart = sum(agree(suspect.name, other.name) is False for other in inside if other is not suspect)
+        outside = suspect.name not in majority and 2 * apart > len(inside)
         if suspect.sound is not False and (suspect.name in majority or not disagrees):
             continue
         if suspect.noisy:
@@ -84,7 +86,7 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
         elif suspect.sound is None and outside:
             why = f"{_names(inside)} agree with each other and not with it; no arbiter judged it"
             blames.append(Blame((suspect.name,), Sure.MAJORITY, why))
-        elif suspect.sound is None and not majority:
+        elif suspect.sound is None:
             unclear.append(suspect.name)
     if doubted:
         blames += _majority_unsound(suspects, inside)
@@ -92,7 +94,11 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
         why = "float64 finds none of them sound, so the arbiter itself may be wrong; no majority agrees"
         blames.append(Blame(tuple(suspect.name for suspect in unsound if not suspect.noisy), Sure.UNKNOWN, why))
     if unclear:
-        why = "no majority agrees, and there is no arbiter: add an environment, or let the arbiter look"
+        why = "there is no arbiter, and " + (
+            f"too few of {_names(inside)}, which agree with each other, differ from each"
+            if majority
+            else "no majority agrees: add an environment, or let the arbiter look"
+        )
         blames.append(Blame(tuple(unclear), Sure.UNKNOWN, why))
     return tuple(blames)
 
@@ -122,23 +128,27 @@ def _majority(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     """The names of the majority; empty where there is none."""
     backends = {suspect.name: suspect.backend for suspect in suspects if not suspect.noisy}
     friends = {name: {other for other in backends if other != name and agree(name, other)} for name in backends}
-    groups = [group for group in _cliques(friends, set(), set(friends), set()) if 2 * len(group) > len(suspects)]
-    groups = [group for group in groups if len({backends[name] for name in group}) > 1]
+    found = _cliques(friends, set(), set(friends), set(), len(suspects) // 2 + 1)
+    groups = [group for group in found if len({backends[name] for name in group}) > 1]
     most = max(map(len, groups), default=0)
     largest = [group for group in groups if len(group) == most]
     return frozenset(largest[0]) if len(largest) == 1 else frozenset()
 
 
 def _cliques(
-    friends: Mapping[str, set[str]], chosen: set[str], open_: set[str], closed: set[str]
+    friends: Mapping[str, set[str]], chosen: set[str], open_: set[str], closed: set[str], least: int
 ) -> Iterator[set[str]]:
-    """The sets of names that are all friends, each as large as it can be (Bron and Kerbosch, CACM 1973, with pivot)."""
+    """The sets of names that are all friends, each as large as it can be and of `least` names at least (Bron and
+    Kerbosch, CACM 1973, with pivot).
+    """
+    if len(chosen) + len(open_) < least:
+        return
     if not open_ and not closed:
         yield chosen
         return
     pivot = max(open_ | closed, key=lambda name: len(friends[name] & open_))
     for name in sorted(open_ - friends[pivot]):
-        yield from _cliques(friends, chosen | {name}, open_ & friends[name], closed & friends[name])
+        yield from _cliques(friends, chosen | {name}, open_ & friends[name], closed & friends[name], least)
         open_ = open_ - {name}
         closed = closed | {name}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deltann.comparison.evidence import Arbitration, Sabotage, Sabotaged
+from deltann.comparison.evidence import Arbitration, Outputs, Sabotage, Sabotaged
 from deltann.comparison.output import compare_outputs
 from deltann.comparison.precision import Precision
-from deltann.comparison.soundness import soundness
+from deltann.comparison.soundness import Soundness, soundness
 from deltann.comparison.statistics import proportion_interval
 from deltann.comparison.tolerance import Tolerances
 from deltann.comparison.verdict import PairEvidence, Verdict, judge
@@ -69,6 +69,7 @@ def power(
         return None
     samples = len(next(iter(sabotage.sound.values()), ()))
     exact = None if arbitration is None else arbitration.chosen_alone()
+    theirs = {} if exact is None else _by_output(sabotage.sound, exact, precision)
     sides = ("the sabotaged copy", "the model")
     noticed, numbers, labels = [True] * len(sabotage.copies), 0, 0
     for number, copy in enumerate(sabotage.copies):
@@ -78,9 +79,7 @@ def power(
         comparison = compare_outputs(copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1)
         evidence = PairEvidence()
         if exact is not None:
-            found = (soundness(outputs, exact, precision) for outputs in (copy.outputs, sabotage.sound))
-            ours, theirs = ({entry.output: entry for entry in entries} for entries in found)
-            evidence = PairEvidence(sound=(ours, theirs))
+            evidence = PairEvidence(sound=(_by_output(copy.outputs, exact, precision), theirs))
         noticed[number] = judge(comparison, limit, evidence).verdict is Verdict.DIFFER
         outputs = comparison.outputs
         numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in outputs)
@@ -98,6 +97,10 @@ def power(
         ),
         by_kind=_by_kind(sabotage.copies, noticed),
     )
+
+
+def _by_output(outputs: Outputs, exact: Arbitration, precision: Precision) -> dict[str, Soundness]:
+    return {entry.output: entry for entry in soundness(outputs, exact, precision)}
 
 
 def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[bool]) -> dict[str, tuple[int, int]]:

@@ -59,22 +59,27 @@ NOISE_EXPLAINS = 2.0
 
 Each of the two may be off by its noise, and the repeats are few samples.
 """
+NOISE_PEAK = 4.0
+"""The same of the largest single difference, which grows with the samples: noise all over excuses no one element."""
 
 
 @dataclass(frozen=True)
 class _Number:
     """A sentence against agreement that a side's own noise may explain: where it is as large as `size` (an RMS in the
-    output's unit), or changes as large a share of the labels as `labels` (None: it is not about labels).
+    output's unit) and its largest single value as `peak`, or changes as large a share of the labels as `labels` (None:
+    it is not about labels).
     """
 
     text: str
     size: float
     labels: float | None = None
+    peak: float = 0.0
 
     def explained(self, noise: OutputNoise) -> bool:
         if noise.problem is not None:
             return True
-        if noise.rms > 0 and self.size <= NOISE_EXPLAINS * noise.rms:
+        large = self.size <= NOISE_EXPLAINS * noise.rms and self.peak <= NOISE_PEAK * noise.max_abs
+        if noise.rms > 0 and large:
             return True
         changed = noise.labels_changed
         return self.labels is not None and changed > 0 and self.labels * noise.samples <= changed
@@ -174,7 +179,7 @@ def _judge_elements(
     numeric, tolerance = output.numeric, output.tolerance
     assert numeric is not None
     assert tolerance is not None
-    apart = numeric.rms or 0.0
+    apart, largest = numeric.rms or 0.0, float(numeric.max_abs or 0.0)
     limits = f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}, {tolerance.source}"
     outside = f"{numeric.outside} of {numeric.elements} elements outside the tolerance ({limits})"
     both = [side for side in judged if side is not None]
@@ -184,22 +189,24 @@ def _judge_elements(
             if tolerance.from_user or by_rate:
                 found.notes.append(_unsound(name, side))
             else:
-                found.numbers.append(_Number(_unsound(name, side), _size(side, numeric)))
+                found.numbers.append(_Number(_unsound(name, side), _size(side, numeric), peak=side.worst or 0.0))
     if not numeric.outside or (by_rate and not tolerance.from_user):
         return
     if tolerance.from_user:
-        found.numbers.append(_Number(outside, apart))
+        found.numbers.append(_Number(outside, apart, peak=largest))
     elif len(both) < 2:
         if all(side.sound for side in both):
             convention = ", a convention that no arbiter stands behind"
-            found.numbers.append(_Number(outside.removesuffix(")") + convention + ")", apart))
+            found.numbers.append(_Number(outside.removesuffix(")") + convention + ")", apart, peak=largest))
     elif all(side.sound for side in both):
         # The arbiter saw some samples; over all of them the two may lie as far apart as both bounds together.
         most = sum(side.bound or 0.0 for side in both)
         far = numeric.outside / numeric.elements if numeric.max_ulp is None else apart
-        if far > most:
-            text = f"{outside}; {far:.2g} apart on all samples, where {_precisions(both)} can explain {most:.2g}"
-            found.numbers.append(_Number(text, apart))
+        worst = sum(math.inf if side.worst_bound is None else side.worst_bound for side in both)
+        if far > most or largest > worst:
+            what, can = (f"{far:.2g}", most) if far > most else (f"one element {largest:.2g}", worst)
+            text = f"{outside}; {what} apart on all samples, where {_precisions(both)} can explain {can:.2g}"
+            found.numbers.append(_Number(text, apart, peak=largest))
         else:
             found.notes.append(f"{outside}, which is within what {_precisions(both)} can give beside float64")
 
@@ -222,6 +229,9 @@ def _unsound(name: str, side: Soundness) -> str:
         return f"{side.nonfinite} elements of {name} are not finite where float64 and float32 are, or the other way"
     if side.error is None or not side.bound:
         return f"{name} is not what float64 gives, and {side.precision} allows no difference"
+    if side.error <= side.bound and side.worst is not None and side.worst_bound is not None:
+        off = f"{name} is off float64 by {side.worst:.2g} in one element"
+        return f"{off}, beyond what {side.precision} can give in any ({side.worst_bound:.2g})"
     times = side.error / side.bound
     far = f"{times:.2g} times" if times >= 1 else "beyond"
     return f"{name} is off float64 by {side.error:.2g} (RMS), {far} what {side.precision} can give ({side.bound:.2g})"
@@ -296,7 +306,8 @@ def _weigh_noise(found: _Findings, name: str, evidence: PairEvidence, sides: tup
         else:
             found.notes.append(f"{side} is not deterministic: {told}")
         explained = [number for number in found.numbers if number.explained(noise)]
-        found.doubts += [f"{number.text}; but {side} differs from itself by as much" for number in explained]
+        but = "differs from itself by as much" if noise.problem is None else "did not give the same outputs again"
+        found.doubts += [f"{number.text}; but {side} {but}" for number in explained]
         found.numbers = [number for number in found.numbers if number not in explained]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Weighed:
-    """By role: what the arbiter found (why nothing, None where it was not asked) and the power of these inputs.
+    """By role: what the arbiter found (why nothing, None where it was not asked) and the power of these inputs, judged
+    as what the model itself declares; `coarse`: by role and precision, where cells are judged as something else.
 
     By cell: the precision it is judged as, its soundness and its self-noise, an entry an output; a cell that was not
     looked at has none.
@@ -32,6 +33,7 @@ class Weighed:
 
     arbiters: Mapping[str, Arbitration | str | None] = field(default_factory=dict)
     powers: Mapping[str, Power | str | None] = field(default_factory=dict)
+    coarse: Mapping[tuple[str, Precision], Power] = field(default_factory=dict)
     precisions: Mapping[Cell, Precision] = field(default_factory=dict)
     sound: Mapping[Cell, tuple[Soundness, ...]] = field(default_factory=dict)
     noise: Mapping[Cell, tuple[OutputNoise, ...]] = field(default_factory=dict)
@@ -52,15 +54,22 @@ def weigh(
     """
     models = run.models
     arbiters = {role: arbitration(run, role) for role in models}
-    powers = {role: _power(run, role, arbiters[role], tolerances, tasks, limit) for role in models}
     precisions = {cell: _precision(records[cell], models[cell.role]) for cell in ok}
+    powers: dict[str, Power | str | None] = {}
+    coarse: dict[tuple[str, Precision], Power] = {}
+    for role, model in models.items():
+        own = _own_precision(model)
+        others = {precision for cell, precision in precisions.items() if cell.role == role} - {own}
+        found = _powers(run, role, arbiters[role], tolerances, tasks, limit, (own, *sorted(others)))
+        powers[role] = found[own] if isinstance(found, dict) else found
+        coarse |= {(role, other): found[other] for other in others} if isinstance(found, dict) else {}
     sound, noise = {}, {}
     for cell, outputs in ok.items():
         arbiter = arbiters[cell.role]
         if isinstance(arbiter, Arbitration):
             sound[cell] = soundness(outputs, arbiter, precisions[cell])
         noise[cell] = _noise(run, records[cell], outputs, tolerances, tasks)
-    return Weighed(arbiters, powers, precisions, sound, noise)
+    return Weighed(arbiters, powers, coarse, precisions, sound, noise)
 
 
 def _noise(
@@ -77,14 +86,16 @@ def _noise(
     return self_noise(first, again, tolerances, {name: tasks.of(name, array) for name, array in first.items()})
 
 
-def _power(
+def _powers(
     run: Run,
     role: str,
     arbiter: Arbitration | str | None,
     tolerances: Tolerances,
     tasks: Tasks,
     limit: float | None,
-) -> Power | str | None:
+    precisions: Sequence[Precision],
+) -> dict[Precision, Power] | str | None:
+    """The power at each precision; why there is none, None where it was not asked for."""
     found = sabotaged(run, role)
     if not isinstance(found, Sabotage):
         return found
@@ -103,8 +114,9 @@ def _power(
     if isinstance(arbiter, Arbitration):
         parts = [_common(run, cell, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
         exact = replace(arbiter, float64=parts[0], float32=parts[1], perturbed=tuple(parts[2:]))
-    own = _own_precision(run.models[role])
-    return power(replace(found, sound=sound, copies=copies), tolerances, meant, limit, exact, own)
+    spoilt = replace(found, sound=sound, copies=copies)
+    powers = {precision: power(spoilt, tolerances, meant, limit, exact, precision) for precision in precisions}
+    return {precision: known for precision, known in powers.items() if known is not None}
 
 
 def _precision(record: CellRecord, model: Model) -> Precision:

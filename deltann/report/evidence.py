@@ -57,8 +57,14 @@ def _excess(found: Soundness) -> tuple[bool, float]:
 
 def _row(found: Soundness) -> Sequence[RenderableType]:
     numbers = ["-" if number is None else f"{number:.1e}" for number in (found.error, found.rounding, found.bound)]
+    # What is wrong may be single elements, which the root mean square hides.
+    singles = found.sound is False and found.worst is not None and (found.error or 0.0) <= (found.bound or 0.0)
+    if singles:
+        largest = (found.worst, found.worst_rounding, found.worst_bound)
+        numbers = ["-" if number is None else f"{number:.1e}" for number in largest]
     style = {True: "green", False: "bold red", None: "yellow"}[found.sound]
     told = {True: "sound", False: "unsound", None: "not judged"}[found.sound]
+    told += " (largest element)" if singles else ""
     coarse = found.precision not in (Precision.FLOAT64, Precision.FLOAT32)
     return (Text(str(found.precision), "yellow" * coarse), *numbers, Text(told, style))
 
@@ -103,8 +109,14 @@ def _power(result: Result) -> list[str]:
             low, high = found.interval
             lines.append(
                 f"Could these inputs have told? Of {found.copies} copies{of_model} with a fault each, "
-                f"{found.noticed} are noticed ({low:.0%} to {high:.0%}), {found.by_labels} by their labels"
+                f"{found.noticed} are noticed ({low:.0%} to {high:.0%}); {found.by_labels} change a label"
             )
+            coarse = [
+                f"{power.noticed} as {precision}"
+                for (of, precision), power in result.weighed.coarse.items()
+                if of == role
+            ]
+            lines += [f"  fewer where rounding is coarse: {', '.join(coarse)}"] if coarse else []
             lines += [f"  missed: {text}" for text in found.missed[:MOST_MISSED]]
             more = len(found.missed) - MOST_MISSED
             lines += [f"  … and {more} more missed; --json has all"] if more > 0 else []

@@ -66,6 +66,7 @@ def _evidence(result: Result) -> dict[str, Any]:
             for role, found in weighed.powers.items()
             if found is not None
         },
+        "power_as": {f"{role}, {precision}": asdict(found) for (role, precision), found in weighed.coarse.items()},
         "precision": {str(cell): precision.value for cell, precision in weighed.precisions.items()},
         "soundness": {str(cell): [asdict(entry) for entry in found] for cell, found in weighed.sound.items()},
         "noise": {str(cell): [asdict(entry) for entry in found] for cell, found in weighed.noise.items() if found},

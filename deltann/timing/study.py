@@ -66,9 +66,9 @@ def bench_model(
             _needed("model", model),
             [str(environment) for environment in environments],
             **{"inputs": INPUTS, **asked},
-            # What is timed is judged by one reference, and so are the outputs.
+            # What is timed is judged by one reference, and so are the outputs; by what their precision can give.
             reference=wanted.reference or str(environments[0]),
-            evidence="none",
+            evidence="arbiter",
             timeout=timeout,
             memory_limit=memory_limit,
             out=out,

@@ -84,9 +84,9 @@ def test_a_rate_counts_the_same_as_a_percentage(cli, finished):
     pairs = cli("report", finished, "--json", "-").json["pairs"]
     rate = max(o["classification"]["rate"] for pair in pairs for o in pair["comparison"]["outputs"])
     assert 0 < rate < 1, "the wrong environment flips some labels"
-    assert rejudge(cli, finished, "--max-disagreement", str(rate)).code == 0
-    assert rejudge(cli, finished, "--max-disagreement", f"{rate * 100}%").code == 0
-    assert rejudge(cli, finished, "--max-disagreement", str(rate - 1e-6)).code == 1
+    for limit, code in ((rate, 4), (0.9, 0), (0.001, 1)):  # the rate itself is within what 20 samples leave open
+        assert rejudge(cli, finished, "--max-disagreement", str(limit)).code == code
+        assert rejudge(cli, finished, "--max-disagreement", f"{limit * 100}%").code == code
 
 
 def test_a_reference_says_what_is_judged(cli, models, tmp_path):

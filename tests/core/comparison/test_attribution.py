@@ -1,4 +1,7 @@
-from itertools import permutations
+from itertools import combinations, permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deltann.comparison.attribution import Sure, Suspect, attribute
 
@@ -95,3 +98,53 @@ def test_a_noisy_one_is_not_blamed_and_has_no_vote():
 
 def test_pairs_that_taught_nothing_blame_nobody():
     assert attribute(suspects(ort=None, tvm=None), asked([], unknown=("tvm",))) == ()
+
+
+def test_the_majority_accuses_only_whom_most_of_it_differ_from():
+    """ort, torch and tract agree. tvm differs from openvino alone, or from one of the three; or from two."""
+    every = suspects(ort=None, torch=None, tract=None, tvm=None, openvino=None)
+    differ = {frozenset(("tvm", "openvino"))}
+
+    def agree(a, b):
+        inside = {"ort", "torch", "tract"}
+        return False if frozenset((a, b)) in differ else True if {a, b} <= inside else None
+
+    found = attribute(every, agree)
+    assert blames(found) == {(("tvm", "openvino"), Sure.UNKNOWN)}
+    assert "too few of ort, torch, tract" in found[0].reason
+    differ |= {frozenset(("tvm", "ort"))}
+    assert blames(attribute(every, agree)) == {(("tvm", "openvino"), Sure.UNKNOWN)}
+    differ |= {frozenset(("tvm", "torch"))}
+    assert (("tvm",), Sure.MAJORITY) in blames(attribute(every, agree))
+
+
+@given(
+    st.integers(2, 7).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.sampled_from([*combinations(range(n), 2)]))))
+)
+def test_the_majority_is_the_one_largest_set_that_agrees(drawn):
+    """Beside all sets of environments, tried one by one; every other environment is from another backend."""
+    count, edges = drawn
+    found = attribute(
+        [Suspect(str(n), f"backend {n % 2}") for n in range(count)],
+        lambda a, b: tuple(sorted((int(a), int(b)))) in edges,
+    )
+    groups = [
+        set(group)
+        for size in range(count // 2 + 1, count + 1)
+        for group in combinations(range(count), size)
+        if set(combinations(group, 2)) <= edges and len({n % 2 for n in group}) > 1
+    ]
+    largest = [group for group in groups if len(group) == max(map(len, groups))]
+    accused = {int(name) for blame in found if blame.sure is Sure.MAJORITY for name in blame.names}
+    if len(largest) != 1:
+        assert not accused
+        return
+    (majority,) = largest
+    apart = {n: sum(tuple(sorted((n, m))) not in edges for m in majority) for n in range(count) if n not in majority}
+    assert accused == {n for n, differ in apart.items() if 2 * differ > len(majority)}
+
+
+def test_many_environments_of_a_tangled_kind_take_no_time():
+    """Each disagrees with a tenth of the others, at random."""
+    cells = [Suspect(str(n), f"backend {n % 3}") for n in range(40)]
+    assert attribute(cells, lambda a, b: (int(a) * int(b) + int(a) + int(b)) % 10 != 3)
