@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from deltann.comparison.evidence import Arbitration, Outputs, Sabotage, Sabotaged
-from deltann.comparison.output import compare_outputs
+from deltann.comparison.output import Comparison, OutputComparison, compare_outputs
 from deltann.comparison.precision import Precision
-from deltann.comparison.soundness import Soundness, soundness
+from deltann.comparison.soundness import Apart, Soundness, perturbations, soundness
 from deltann.comparison.statistics import proportion_interval
+from deltann.comparison.summary import summaries
 from deltann.comparison.tolerance import Tolerances
+from deltann.comparison.triage import Side, triaged
 from deltann.comparison.verdict import PairEvidence, Verdict, judge
 from deltann.tasks import Task
 
@@ -59,34 +61,44 @@ def power(
     limit: float | None,
     arbitration: Arbitration | None = None,
     precision: Precision = Precision.FLOAT32,
+    samples: int = 0,
 ) -> Power | None:
     """Judge each copy beside the model as it is, by these criteria; None where there are no copies.
 
     `arbitration`, where there is one, judges the copies as it judges environments, by what `precision` can give; its
-    samples begin with those of the copies.
+    samples begin with those of the copies. It is left out where it finds the model as it is unsound, which would be
+    noticed whatever a copy does. `samples`: how many the comparison has; a rate is judged as if so many showed it.
     """
     if not sabotage.copies:
         return None
-    samples = len(next(iter(sabotage.sound.values()), ()))
+    ran = len(next(iter(sabotage.sound.values()), ()))
     exact = None if arbitration is None else arbitration.chosen_alone()
-    theirs = {} if exact is None else _by_output(sabotage.sound, exact, precision)
-    sides = ("the sabotaged copy", "the model")
+    perturbed = {} if exact is None else perturbations(exact)
+    theirs = {} if exact is None else _by_output(sabotage.sound, exact, precision, perturbed)
+    if any(entry.sound is False for entry in theirs.values()):
+        exact = None
+    scores = {} if exact is None else {name: Side.of(exact, name, precision, True) for name in theirs}
+    sides, known = ("the sabotaged copy", "the model"), summaries(sabotage.sound, tolerances, tasks)
     noticed, numbers, labels = [True] * len(sabotage.copies), 0, 0
     for number, copy in enumerate(sabotage.copies):
         if copy.outputs is None:
             continue
         meant = {name: task for name, task in tasks.items() if name in copy.outputs}
-        comparison = compare_outputs(copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1)
+        comparison = compare_outputs(
+            copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1, summaries=({}, known)
+        )
+        numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in comparison.outputs)
+        labels += any(o.classification and o.classification.disagreements for o in comparison.outputs)
         evidence = PairEvidence()
         if exact is not None:
-            evidence = PairEvidence(sound=(_by_output(copy.outputs, exact, precision), theirs))
-        noticed[number] = judge(comparison, limit, evidence).verdict is Verdict.DIFFER
-        outputs = comparison.outputs
-        numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in outputs)
-        labels += any(o.classification and o.classification.disagreements for o in outputs)
+            ours = _by_output(copy.outputs, exact, precision, perturbed)
+            evidence = PairEvidence(sound=(ours, theirs))
+            its = {name: side and replace(side, sound=ours[name].sound) for name, side in scores.items()}
+            comparison = triaged(comparison, {name: (its[name], scores[name]) for name in scores})
+        noticed[number] = judge(_as_if(comparison, samples), limit, evidence).verdict is Verdict.DIFFER
     return Power(
         environment=sabotage.environment,
-        samples=samples,
+        samples=ran,
         copies=len(sabotage.copies),
         noticed=sum(noticed),
         by_numbers=numbers,
@@ -99,8 +111,23 @@ def power(
     )
 
 
-def _by_output(outputs: Outputs, exact: Arbitration, precision: Precision) -> dict[str, Soundness]:
-    return {entry.output: entry for entry in soundness(outputs, exact, precision)}
+def _by_output(
+    outputs: Outputs, exact: Arbitration, precision: Precision, perturbed: Mapping[str, Sequence[Apart]]
+) -> dict[str, Soundness]:
+    return {entry.output: entry for entry in soundness(outputs, exact, precision, perturbed)}
+
+
+def _as_if(comparison: Comparison, samples: int) -> Comparison:
+    """The same rates of labels, of so many samples."""
+    return replace(comparison, outputs=tuple(_of_all(output, samples) for output in comparison.outputs))
+
+
+def _of_all(output: OutputComparison, samples: int) -> OutputComparison:
+    classes = output.classification
+    if classes is None or classes.samples >= samples:
+        return output
+    count = round(classes.rate * samples)
+    return replace(output, classification=replace(classes, samples=samples, disagreements=count))
 
 
 def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[bool]) -> dict[str, tuple[int, int]]:

@@ -60,7 +60,8 @@ WORST = 2.0
 Measured on the same networks (1,000 to 5,500,000 elements): the largest error is 4 to 110 times the RMSE, by the kind
 of output, but that of an engine beside float32's (with its perturbed runs) is as its RMSE beside float32's: 0.3 to 1.1
 in float32, 3.2 where rounding is 1 u; 0.1 to 1.1 in bfloat16 and 0.1 to 0.9 in float16, a share of what each may have.
-The largest of many varies more than their mean, hence the factor. A wrong element among a million is in no RMSE.
+The largest of many varies more than their mean, hence the factor: on pictures faithful engines reach 0.07 of this bound
+in float32, 0.12 in float16, 0.47 in bfloat16 and 0.14 in calibrated int8. One wrong element of a million is in no RMSE.
 """
 INTEGER_FLOOR = 1e-5
 """Of half a million pixels labelled after float32 scores, faithful engines label none or one otherwise than float64.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,12 +49,36 @@ class Soundness:
     worst_bound: float | None = None
 
 
-def soundness(candidate: Outputs, arbitration: Arbitration, precision: Precision) -> tuple[Soundness, ...]:
+class Apart(NamedTuple):
+    """The RMSE of an output beside float64's, the RMS of float64's, and the largest error; of integers the share that
+    is unequal, and 0.
+    """
+
+    error: float
+    scale: float
+    worst: float
+
+
+def soundness(
+    candidate: Outputs,
+    arbitration: Arbitration,
+    precision: Precision,
+    perturbed: Mapping[str, Sequence[Apart]] | None = None,
+) -> tuple[Soundness, ...]:
     """Judge every output that the arbiter has; `candidate` holds [N, …] of all samples, by the model's own names.
 
-    Only the rows `arbitration.samples` of it are read, one block at a time.
+    Only the rows `arbitration.samples` of it are read, one block at a time. `perturbed`: what `perturbations` gives,
+    to be taken once for many candidates.
     """
-    return tuple(_judged(name, candidate, arbitration, precision) for name in arbitration.float64)
+    runs = perturbations(arbitration) if perturbed is None else perturbed
+    return tuple(_judged(name, candidate, arbitration, precision, runs[name]) for name in arbitration.float64)
+
+
+def perturbations(arbitration: Arbitration) -> dict[str, list[Apart]]:
+    """By output, how far each perturbed run is from float64."""
+    return {
+        name: [_apart(run[name], truth) for run in arbitration.perturbed] for name, truth in arbitration.float64.items()
+    }
 
 
 def envelope(arbitration: Arbitration, output: str, precision: Precision) -> float:
@@ -128,7 +152,9 @@ class _Found:
     nonfinite: int = 0
 
 
-def _judged(name: str, candidate: Outputs, arbitration: Arbitration, precision: Precision) -> Soundness:
+def _judged(
+    name: str, candidate: Outputs, arbitration: Arbitration, precision: Precision, runs: Sequence[Apart]
+) -> Soundness:
     truth, yardstick, rows = arbitration.float64[name], arbitration.float32[name], arbitration.samples
 
     def unjudged(reason: str) -> Soundness:
@@ -150,7 +176,6 @@ def _judged(name: str, candidate: Outputs, arbitration: Arbitration, precision: 
     error, rounding, scale = (_mean(total, found.compared, integers) for total in totals)
     if not math.isfinite(scale):
         return unjudged("its squares leave the range of float64")
-    runs = [_apart(run[name], truth) for run in arbitration.perturbed]
     perturbed = max((run.error for run in runs), default=None)
     most = max(rounding, perturbed or 0.0)
     if not integers and most > MOST * scale:
@@ -222,16 +247,8 @@ def _count_unequal(found: _Found, ours: Array, truth: Array, yardstick: Array) -
     found.compared += truth.size
 
 
-class _Apart(NamedTuple):
-    error: float
-    scale: float
-    worst: float
-
-
-def _apart(array: Array, truth: Array) -> _Apart:
-    """The RMSE of [M, …], the RMS of `truth` and the largest error, over elements finite in both; of integers the
-    share unequal, and 0.
-    """
+def _apart(array: Array, truth: Array) -> Apart:
+    """Of [M, …], over elements finite in both."""
     integers, total, size, count, largest = truth.dtype.kind in _INTEGERS, 0.0, 0.0, 0, 0.0
     for block in row_blocks(len(truth), truth[:1].size):
         a, t = array[block], truth[block]
@@ -244,7 +261,7 @@ def _apart(array: Array, truth: Array) -> _Apart:
             error, worst = _squares(a, t)
             total, size, largest = total + error, size + _squares(t)[0], max(largest, worst)
         count += t.size
-    return _Apart(_mean(total, count, integers), _mean(size, count, integers), largest)
+    return Apart(_mean(total, count, integers), _mean(size, count, integers), largest)
 
 
 def _mean(total: float, count: int, integers: bool) -> float:

@@ -208,7 +208,11 @@ def _judge_elements(
             text = f"{outside}; {what} apart on all samples, where {_precisions(both)} can explain {can:.2g}"
             found.numbers.append(_Number(text, apart, peak=largest))
         else:
-            found.notes.append(f"{outside}, which is within what {_precisions(both)} can give beside float64")
+            share = numeric.outside / numeric.elements
+            found.notes.append(
+                f"{share:.1%} of its elements are outside the tolerance ({tolerance.source}), which is within what "
+                f"{_precisions(both)} can give beside float64"
+            )
 
 
 def _size(side: Soundness, numeric: NumericError) -> float:

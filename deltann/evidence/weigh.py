@@ -12,7 +12,7 @@ from deltann.comparison.evidence import Arbitration, Sabotage
 from deltann.comparison.noise import OutputNoise, self_noise
 from deltann.comparison.power import Power, power
 from deltann.comparison.precision import Precision, declared
-from deltann.comparison.soundness import Soundness, soundness
+from deltann.comparison.soundness import Soundness, perturbations, soundness
 from deltann.comparison.tolerance import Tolerances
 from deltann.criteria import Tasks
 from deltann.evidence.stored import arbitration, repeats, sabotaged
@@ -63,11 +63,12 @@ def weigh(
         found = _powers(run, role, arbiters[role], tolerances, tasks, limit, (own, *sorted(others)))
         powers[role] = found[own] if isinstance(found, dict) else found
         coarse |= {(role, other): found[other] for other in others} if isinstance(found, dict) else {}
+    perturbed = {role: perturbations(found) for role, found in arbiters.items() if isinstance(found, Arbitration)}
     sound, noise = {}, {}
     for cell, outputs in ok.items():
         arbiter = arbiters[cell.role]
         if isinstance(arbiter, Arbitration):
-            sound[cell] = soundness(outputs, arbiter, precisions[cell])
+            sound[cell] = soundness(outputs, arbiter, precisions[cell], perturbed[cell.role])
         noise[cell] = _noise(run, records[cell], outputs, tolerances, tasks)
     return Weighed(arbiters, powers, coarse, precisions, sound, noise)
 
@@ -115,7 +116,8 @@ def _powers(
         parts = [_common(run, cell, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
         exact = replace(arbiter, float64=parts[0], float32=parts[1], perturbed=tuple(parts[2:]))
     spoilt = replace(found, sound=sound, copies=copies)
-    powers = {precision: power(spoilt, tolerances, meant, limit, exact, precision) for precision in precisions}
+    every = len(run.sample_names)
+    powers = {precision: power(spoilt, tolerances, meant, limit, exact, precision, every) for precision in precisions}
     return {precision: known for precision, known in powers.items() if known is not None}
 
 

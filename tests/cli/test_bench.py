@@ -219,3 +219,27 @@ def test_threads_are_set_everywhere_the_reference_included(cli, models, tmp_path
     (found,) = done.json["timing"]["pairs"]
     assert (found["candidate"], found["reference"]) == ("faulty[threads=2]", "faulty[at=2,threads=2]")
     assert done.code == 4, "one round is not enough"
+
+
+def test_compare_times_too_and_ends_by_what_is_worse(adapters, models, tmp_path, monkeypatch):
+    del adapters
+    monkeypatch.setattr(measure, "HOPELESS", 1e9)
+    command = ["compare", "--model", str(models / "classifier.onnx"), "--backends", f"faulty,{SLOW}", "--inputs",
+               "random:4", "--bench", "--budget", "1", "--margin", "20%", "--out", str(tmp_path / "run")]  # fmt: skip
+    done = CliRunner().invoke(main, [*command, "--json", str(tmp_path / "all.json")])
+    document = json.loads((tmp_path / "all.json").read_text())
+    assert document["verdict"] == "AGREE"
+    assert pair(document, SLOW)["verdict"] == "REGRESSION"
+    assert done.exit_code == document["exit_code"] == 1
+    assert "REGRESSION" in done.stdout
+    again = CliRunner().invoke(main, ["report", str(tmp_path / "run")])
+    assert (again.exit_code, "REGRESSION" in again.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--margin", "--budget"])
+def test_how_to_time_is_said_with_bench_alone(models, option):
+    done = CliRunner().invoke(
+        main, ["compare", "--model", str(models / "classifier.onnx"), "--backends", "faulty,reference", option, "7"]
+    )
+    assert done.exit_code == 2
+    assert f"{option} says how to time: add --bench" in done.stderr

@@ -300,6 +300,8 @@ def test_of_many_pairs_chance_alone_accuses_none(judge):
     assert many.verdict is Verdict.INCONCLUSIVE
     assert "by chance" in " ".join(reason for pair in many.compared for reason in pair.judgement.reasons)
     assert judge(cells, limits={"max_disagreement": "0.1%"}).verdict is Verdict.DIFFER
+    fewer = judge(cells, limits={"max_disagreement": "2.5%", "reference": "torch"})
+    assert fewer.verdict is Verdict.DIFFER, "pairs that nobody asked about are no more chances"
 
 
 def test_too_few_samples_say_how_many_it_takes(judge):

@@ -72,3 +72,35 @@ def test_like_copies_are_told_apart():
     found = power(Sabotage("ort", {"y": SOUND}, (twin, other)), Tolerances(), {}, None)
     assert (found.noticed, found.missed) == (1, ("graph: fault",))
     assert found.share == pytest.approx(0.5)
+
+
+def test_a_rate_is_judged_as_if_all_samples_showed_it():
+    """1 label of 16 is above 2 % if it is 40 of 640."""
+    one = SOUND.copy()
+    one[3] = -one[3]
+    assert power(copies(one), Tolerances(), {}, 0.02).noticed == 0
+    assert power(copies(one), Tolerances(), {}, 0.02, samples=640).noticed == 1
+    assert power(copies(one), Tolerances(), {}, 0.2, samples=640).noticed == 0
+    assert power(copies(one), Tolerances(), {}, 0.02, samples=3).noticed == 0
+
+
+def test_labels_that_a_precision_explains_are_not_noticed_in_it():
+    exact = SOUND.astype("f8")
+    second, first = np.argsort(exact, axis=1)[:, -2:].T
+    rows = np.arange(16)
+    exact[rows, first] = exact[rows, second] + 0.002
+    single = exact.astype("f4")
+    other = single.copy()
+    other[rows, first], other[rows, second] = single[rows, second], single[rows, first]
+    sabotage = Sabotage("ort", {"y": single}, (Sabotaged("a", "graph", "fault", {"y": other}),))
+    arbitration = Arbitration("torch", np.arange(16), 16, {"y": exact}, {"y": single})
+    assert power(sabotage, Tolerances(), {}, None, arbitration).noticed == 1
+    found = power(sabotage, Tolerances(), {}, None, arbitration, Precision.BFLOAT16)
+    assert (found.by_labels, found.noticed) == (1, 0)
+
+
+def test_an_engine_that_is_unsound_itself_is_not_taken_for_a_fault_that_was_noticed():
+    exact = SOUND.astype("f8") * (1 + 4e-4)
+    arbitration = Arbitration("torch", np.arange(16), 16, {"y": exact}, {"y": exact.astype("f4")})
+    assert power(copies(SOUND.copy()), Tolerances(), {}, None, arbitration).noticed == 0
+    assert power(copies(swapped()), Tolerances(), {}, None, arbitration).noticed == 1
