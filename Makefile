@@ -35,6 +35,9 @@ benchmarks: .venv/.ready
 	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/compare_overhead.py
+	$(BIN)/python benchmarks/judging.py
+	$(BIN)/python benchmarks/seeded_faults.py --out build/seeded_faults
+	$(BIN)/python benchmarks/time_error_rates.py --out build/time_error_rates.csv
 
 lint: .venv/.ready
 	$(BIN)/ruff check

@@ -2,11 +2,12 @@
 
     python benchmarks/time_error_rates.py --out rates.csv
 
-An experiment measures ONNX Runtime, one thread, on a small seeded network as `bench` does: rounds of fresh processes,
-slices in random order, more rounds until the interval is narrow enough, and confirmation in fresh processes where a
-pair looks different. Against it run the same again (A/A: whoever says "slower" is wrong), and itself slowed down for
-real by 5 % and by 10 % (whoever does not say "slower" is wrong). Some A/A experiments run beside a process that burns
-one core in bursts. What the others would say comes of the first five rounds of the same experiment:
+An experiment measures ONNX Runtime, one thread, on a small seeded network by what `bench` measures with: rounds of
+fresh processes, slices in random order, more rounds until the interval is narrow enough, and confirmation in fresh
+processes where a pair looks different. Unlike it, a round has 8 slices, there are 8 rounds at most whatever they take,
+and each pair is judged alone. Against it run the same again (A/A: whoever says "slower" is wrong), and itself slowed
+down for real by 5 % and by 10 % (whoever does not say "slower" is wrong). Some A/A experiments run beside a process
+that burns one core in bursts. What the others would say comes of the first five rounds of the same experiment:
 
 - means, one side after the other: the reference's processes of rounds 1 and 2, the candidate's of rounds 4 and 5;
   slower where the mean of all runs is more than 5 % larger;

@@ -62,7 +62,7 @@ def cell_rows(result: Result) -> list[dict[str, Any]]:
 def _own_symptom(result: Result, cell: Cell) -> str | None:
     """NONDETERMINISM where a cell that ran differs from itself beyond the tolerance."""
     noise = result.weighed.noise.get(cell, ())
-    noisy = any(found.outside or found.labels_changed or found.problem for found in noise)
+    noisy = any(found.beyond for found in noise)
     return Symptom.NONDETERMINISM.value if noisy else None
 
 

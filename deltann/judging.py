@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from deltann.comparison.power import Power
 from deltann.comparison.precision import coarser
 from deltann.comparison.rates import exceeds_p
 from deltann.comparison.significance import benjamini_hochberg, holm, mcnemar
-from deltann.comparison.triage import Side, triaged
+from deltann.comparison.soundness import Soundness
+from deltann.comparison.triage import Scores, Side, triaged
 from deltann.comparison.vacuity import one_label
 from deltann.comparison.verdict import Judgement, PairEvidence, Verdict, judge
 from deltann.environment import Environment
@@ -61,8 +62,13 @@ class Pair:
 
 def judge_pairs(run: Run, compared: Comparisons, weighed: Weighed, limit: float | None) -> tuple[Pair, ...]:
     """Judge each pair; what depends on how many there are (Holm, Benjamini–Hochberg) over all of them."""
-    sides = {cell: _sides(cell, weighed) for cell in weighed.sound}
-    pairs = [(pair, _triaged(run, pair, sides)) for pair in compared.pairs]
+    scores = {
+        role: {name: Scores.of(arbiter, name) for name in arbiter.float64}
+        for role, arbiter in weighed.arbiters.items()
+        if isinstance(arbiter, Arbitration)
+    }
+    sides = {cell: _sides(found, scores[cell.role]) for cell, found in weighed.sound.items()}
+    pairs = [(pair, _whole(pair, weighed, _triaged(run, pair, sides))) for pair in compared.pairs]
     rate_ps = _rate_ps(pairs, limit)
     tests = _mcnemar(run, compared)
     judged = []
@@ -98,7 +104,7 @@ def blame(
         found = [entry.sound for entry in weighed.sound.get(cell, ()) if entry.sound is not None]
         found += [False] * (cell in mislabelled)
         backend = Environment.parse(cell.environment).backend
-        noisy = any(noise.outside or noise.labels_changed or noise.problem for noise in weighed.noise.get(cell, ()))
+        noisy = any(noise.beyond for noise in weighed.noise.get(cell, ()))
         suspects.append(Suspect(str(cell), backend, all(found) if found else None, noisy, backend == engine))
     verdicts = {
         frozenset((str(pair.candidate), str(pair.reference))): _alike(raw.comparison, pair, weighed, limit)
@@ -132,17 +138,24 @@ def _alike(comparison: Comparison, pair: Pair, weighed: Weighed, limit: float | 
     return False if alone is pair.judgement.verdict is Verdict.DIFFER else None
 
 
-def _sides(cell: Cell, weighed: Weighed) -> dict[str, Side | None]:
-    """By output, what the arbiter knows of the cell's scores."""
-    arbiter = weighed.arbiters[cell.role]
-    assert isinstance(arbiter, Arbitration)
-    return {
-        entry.output: Side.of(arbiter, entry.output, weighed.precisions[cell], entry.sound)
-        for entry in weighed.sound[cell]
-    }
+def _sides(found: Sequence[Soundness], scores: Mapping[str, Scores | None]) -> dict[str, Side]:
+    """By output, what the arbiter knows of a cell's scores."""
+    sides = {entry.output: its.side(entry) for entry in found if (its := scores[entry.output]) is not None}
+    return {name: side for name, side in sides.items() if side is not None}
 
 
-def _triaged(run: Run, pair: Compared, sides: Mapping[Cell, Mapping[str, Side | None]]) -> Comparison | None:
+def _whole(pair: Compared, weighed: Weighed, comparison: Comparison | None) -> Comparison | None:
+    """The comparison with the outputs that a model declares and neither side gave: nothing else tells of those."""
+    if comparison is None:
+        return None
+    cells = (pair.candidate, pair.reference)
+    given = {name for cell in cells for name in weighed.given[cell]}
+    lost = dict.fromkeys(name for cell in cells for name in weighed.declared[cell.role] if name not in given)
+    problems = [f"output '{name}', which the model declares, is missing from both sides" for name in lost]
+    return replace(comparison, problems=(*comparison.problems, *problems))
+
+
+def _triaged(run: Run, pair: Compared, sides: Mapping[Cell, Mapping[str, Side]]) -> Comparison | None:
     if pair.comparison is None or pair.candidate not in sides or pair.reference not in sides:
         return pair.comparison
     both = {}

@@ -85,7 +85,7 @@ def bench(json_file: Path | None, against: Path | None, from_run: Path | None, c
     else:
         if against is not None:
             _stored(against, {}, "--against ")  # before anything is measured
-        result, timing = _measured(given)
+        result, timing = _measured(given, against)
     show(result, timing, json_file, against)
     sys.exit(timing.exit_code)
 
@@ -102,14 +102,13 @@ def _stored(folder: Path, judging: dict[str, Any], what: str = "") -> tuple[Resu
     return result, found
 
 
-def _measured(given: dict[str, Any]) -> tuple[Result, Timing]:
+def _measured(given: dict[str, Any], against: Path | None) -> tuple[Result, Timing]:
     from deltann.report.progress import progress
     from deltann.runner.spare import spare_workers
     from deltann.timing.study import bench_model
 
-    options = {key: given.pop(key) for key in _MEASURING if key in given}
     with spare_workers(), progress() as listener:
-        return bench_model(options=options, listener=listener, **given)
+        return bench_model(beside=against, listener=listener, **given)
 
 
 def show(result: Result, timing: Timing, json_file: Path | None, against: Path | None = None) -> None:

@@ -65,6 +65,7 @@ def compare(json_file: Path | None, from_run: Path | None, bench: bool, **option
     from deltann.errors import UsageError
     from deltann.report.progress import progress
     from deltann.runner.spare import spare_workers
+    from deltann.timing.options import Options
 
     if json_file is not None and str(json_file) != "-" and not json_file.absolute().parent.is_dir():
         raise UsageError(f"cannot write {json_file}: {json_file.parent} is no folder; choose another --json")
@@ -85,6 +86,8 @@ def compare(json_file: Path | None, from_run: Path | None, bench: bool, **option
         for needed in ("model", "backends"):
             if needed not in given:
                 raise UsageError(f"--{needed} is missing: deltann compare --model FILE.onnx --backends torch,ort")
+        if bench:
+            Options.of(**timed)  # refused before anything runs
         limits: dict[str, Any] = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
         with progress() as listener:
             with spare_workers():

@@ -47,8 +47,8 @@ class Arbitration:
 class Sabotaged:
     """A copy of the model with one fault: `kind` is one of the six classes in which converters really fail.
 
-    `outputs` [K, …] are of the first K of the arbiter's chosen samples; None where the copy did not run, which anybody
-    notices, with the `reason`.
+    `outputs` [K, …] are of the first K of the arbiter's chosen samples; None where the copy did not run, for the
+    `reason`: anybody notices that on any inputs, so that it says nothing of these.
     """
 
     name: str

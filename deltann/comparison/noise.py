@@ -35,6 +35,11 @@ class OutputNoise:
     outside: int = 0
     problem: str | None = None
 
+    @property
+    def beyond(self) -> bool:
+        """Whether the cell differs from itself beyond the tolerance."""
+        return bool(self.outside or self.labels_changed or self.problem is not None)
+
 
 def self_noise(
     outputs: Outputs, repeats: Sequence[Outputs], tolerances: Tolerances, tasks: Mapping[str, Task] | None = None

@@ -12,7 +12,7 @@ from deltann.comparison.soundness import Apart, Soundness, perturbations, soundn
 from deltann.comparison.statistics import proportion_interval
 from deltann.comparison.summary import summaries
 from deltann.comparison.tolerance import Tolerances
-from deltann.comparison.triage import Side, triaged
+from deltann.comparison.triage import Scores, triaged
 from deltann.comparison.verdict import PairEvidence, Verdict, judge
 from deltann.tasks import Task
 
@@ -28,9 +28,8 @@ more of them, constant outputs none.
 class Power:
     """Of `copies` sabotaged ones, how many the comparison's own criteria noticed (`interval`: Wilson, 95 %).
 
-    `by_numbers`: an element left the tolerance; `by_labels`: a top-1 label changed; a copy that did not run counts as
-    noticed, by neither. `missed` describes those that were not noticed. `by_kind`: (noticed, copies) of each class of
-    fault.
+    `by_numbers`: an element left the tolerance; `by_labels`: a top-1 label changed. `missed` describes those that were
+    not noticed. `by_kind`: (noticed, copies) of each class of fault. Copies that did not run are not among them.
     """
 
     environment: str
@@ -63,13 +62,14 @@ def power(
     precision: Precision = Precision.FLOAT32,
     samples: int = 0,
 ) -> Power | None:
-    """Judge each copy beside the model as it is, by these criteria; None where there are no copies.
+    """Judge each copy that ran beside the model as it is, by these criteria; None where there are none.
 
     `arbitration`, where there is one, judges the copies as it judges environments, by what `precision` can give; its
     samples begin with those of the copies. It is left out where it finds the model as it is unsound, which would be
     noticed whatever a copy does. `samples`: how many the comparison has; a rate is judged as if so many showed it.
     """
-    if not sabotage.copies:
+    copies = [(copy, copy.outputs) for copy in sabotage.copies if copy.outputs is not None]
+    if not copies:
         return None
     ran = len(next(iter(sabotage.sound.values()), ()))
     exact = None if arbitration is None else arbitration.chosen_alone()
@@ -77,37 +77,40 @@ def power(
     theirs = {} if exact is None else _by_output(sabotage.sound, exact, precision, perturbed)
     if any(entry.sound is False for entry in theirs.values()):
         exact = None
-    scores = {} if exact is None else {name: Side.of(exact, name, precision, True) for name in theirs}
+    scores = {} if exact is None else {name: Scores.of(exact, name) for name in theirs}
     sides, known = ("the sabotaged copy", "the model"), summaries(sabotage.sound, tolerances, tasks)
-    noticed, numbers, labels = [True] * len(sabotage.copies), 0, 0
-    for number, copy in enumerate(sabotage.copies):
-        if copy.outputs is None:
-            continue
-        meant = {name: task for name, task in tasks.items() if name in copy.outputs}
+    noticed, numbers, labels = [], 0, 0
+    for _, outputs in copies:
+        meant = {name: task for name, task in tasks.items() if name in outputs}
         comparison = compare_outputs(
-            copy.outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1, summaries=({}, known)
+            outputs, sabotage.sound, tolerances, meant, sides=sides, ranked_rows=1, summaries=({}, known)
         )
         numbers += any(o.numeric and (o.numeric.outside or o.numeric.nonfinite_one_side) for o in comparison.outputs)
         labels += any(o.classification and o.classification.disagreements for o in comparison.outputs)
         evidence = PairEvidence()
         if exact is not None:
-            ours = _by_output(copy.outputs, exact, precision, perturbed)
+            ours = _by_output(outputs, exact, precision, perturbed)
             evidence = PairEvidence(sound=(ours, theirs))
-            its = {name: side and replace(side, sound=ours[name].sound) for name, side in scores.items()}
-            comparison = triaged(comparison, {name: (its[name], scores[name]) for name in scores})
-        noticed[number] = judge(_as_if(comparison, samples), limit, evidence).verdict is Verdict.DIFFER
+            # The model as it is counts as sound where it could not be judged: faults are the copy's.
+            both = {
+                name: (its.side(ours[name]), its.side(replace(theirs[name], sound=True)))
+                for name, its in scores.items()
+                if its is not None
+            }
+            comparison = triaged(comparison, both)
+        noticed.append(judge(_as_if(comparison, samples), limit, evidence).verdict is Verdict.DIFFER)
     return Power(
         environment=sabotage.environment,
         samples=ran,
-        copies=len(sabotage.copies),
+        copies=len(copies),
         noticed=sum(noticed),
         by_numbers=numbers,
         by_labels=labels,
-        interval=proportion_interval(sum(noticed), len(sabotage.copies)),
+        interval=proportion_interval(sum(noticed), len(copies)),
         missed=tuple(
-            f"{copy.kind}: {copy.description}" for copy, seen in zip(sabotage.copies, noticed, strict=True) if not seen
+            f"{copy.kind}: {copy.description}" for (copy, _), seen in zip(copies, noticed, strict=True) if not seen
         ),
-        by_kind=_by_kind(sabotage.copies, noticed),
+        by_kind=_by_kind([copy for copy, _ in copies], noticed),
     )
 
 
@@ -130,7 +133,7 @@ def _of_all(output: OutputComparison, samples: int) -> OutputComparison:
     return replace(output, classification=replace(classes, samples=samples, disagreements=count))
 
 
-def _by_kind(copies: tuple[Sabotaged, ...], noticed: list[bool]) -> dict[str, tuple[int, int]]:
+def _by_kind(copies: Sequence[Sabotaged], noticed: Sequence[bool]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for copy, seen in zip(copies, noticed, strict=True):
         of_kind = found.get(copy.kind, (0, 0))

@@ -87,10 +87,13 @@ _NAMES: Mapping[str, Precision] = {
     "int8": Precision.INT8,
     "uint8": Precision.INT8,
     "int16": Precision.INT8,
-    "dynamic": Precision.INT8,
 }
 """How options and engines spell them. Where activations are int16, weights are int8."""
-_WORD = re.compile(r"[a-z]+[0-9]*")
+_OPTIONS: Mapping[str, Precision] = {**_NAMES, "dynamic": Precision.INT8}
+_TOLD = re.compile(r"^(\w+)(?= \(|$)|[;,] (\w+)(?=: \d)")
+"""`float32`, or `int8 (36 of 40 convolutions and products; float32: 4)`."""
+_NOTED = re.compile(r"(?:\d (?:\w+|%)|may compute float32 \w+) in (\w+)")
+"""`12 Convolution in bfloat16`, `97 % in int8`, `may compute float32 products in TF32`."""
 
 
 def unit_roundoff(precision: Precision) -> float:
@@ -118,13 +121,15 @@ def declared(
     """What a cell is to be judged as: the coarsest of what was asked for, what the engine told, and the model's own.
 
     `backend_options` are all options by name (`deltann.backend.settings`), of which `precision` is read; `actual` and
-    `note` are what the engine told under the keys "precision" and "note" (`deltann.backend.ACTUAL`), in which every
-    type named counts: of `int8 (36 of 40 …; float32: 4)` int8. `model` is the coarsest floating type that the model's
-    file declares, to which outputs are rounded whatever computes them. A word that is no known type says nothing.
+    `note` are what the engine told under the keys "precision" and "note" (`deltann.backend.ACTUAL`). Every type that
+    they count counts (of `int8 (36 of 40 …; float32: 4)` int8), and nothing else that they say: an operator may be
+    called after a type. `model` is the coarsest floating type that the model's file holds, to which numbers are
+    rounded whatever computes them. A word that is no known type says nothing.
     """
-    texts = (str(backend_options.get("precision") or ""), actual or "", note or "")
-    named = (_NAMES[word] for text in texts for word in _WORD.findall(text.lower()) if word in _NAMES)
-    return coarser(model, *named)
+    asked = _OPTIONS.get(str(backend_options.get("precision")).lower(), model)
+    counted = [word for match in _TOLD.finditer(actual or "") for word in match.groups() if word]
+    counted += _NOTED.findall(note or "")
+    return coarser(model, asked, *(_NAMES[word.lower()] for word in counted if word.lower() in _NAMES))
 
 
 def bound(rounding: float, scale: float, precision: Precision) -> float:

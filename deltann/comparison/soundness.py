@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +29,10 @@ class Soundness:
     single error of the candidate, `worst_rounding` that of the yardstick and its perturbed runs; None of integers.
 
     `sound`: error <= bound and worst <= worst_bound (one wrong element of a million is in no RMSE), and nothing
-    non-finite that should be finite or the other way round (`nonfinite` counts such elements); None where it could not
-    be judged, for the reason `unjudged`. `ratio` is error / rounding, None where rounding is 0.
+    non-finite that should be finite or the other way round (`nonfinite` counts such elements). False without any number
+    where the output is missing or no array as the arbiter's, for the reason `unlike`; None where it could not be
+    judged, for the reason `unjudged` (of integers that differ more than their bound, but may by what is rounded before
+    them, `error` and `bound` are known all the same). `ratio` is error / rounding, None where rounding is 0.
     """
 
     output: str
@@ -44,9 +46,16 @@ class Soundness:
     nonfinite: int = 0
     sound: bool | None = None
     unjudged: str | None = None
+    unlike: str | None = None
     worst: float | None = None
     worst_rounding: float | None = None
     worst_bound: float | None = None
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether these are integers that may come from comparisons of numbers rounded more coarsely than float32."""
+        coarse = unit_roundoff(self.precision) > unit_roundoff(Precision.FLOAT32)
+        return coarse and self.error is not None and self.worst is None
 
 
 class Apart(NamedTuple):
@@ -81,11 +90,25 @@ def perturbations(arbitration: Arbitration) -> dict[str, list[Apart]]:
     }
 
 
-def envelope(arbitration: Arbitration, output: str, precision: Precision) -> float:
-    """The most by which rounding at `precision` moves the gap between two scores of a row, in the output's unit.
+class Moved(NamedTuple):
+    """How far float32 moves a score (`rounding`), and the RMS of float64's scores (`scale`), in the output's unit."""
 
-    Twice the bound of a sound candidate (one score may go up by it and the other down), whose `rounding` is the RMSE of
-    the yardstick or, where that is larger, of its two best scores alone: high scores err more than low ones.
+    rounding: float
+    scale: float
+
+    def envelope(self, precision: Precision) -> float:
+        """The most by which rounding at `precision` moves the gap between two scores of a row.
+
+        Twice the bound of a sound candidate: one score may go up by it and the other down.
+        """
+        return 2 * bound(self.rounding, self.scale, precision)
+
+
+def moved(arbitration: Arbitration, output: str) -> Moved:
+    """What `Moved.envelope` rests on, in one pass over the arbiter's output.
+
+    `rounding` is the RMSE of the yardstick or, where that is larger, of its two best scores alone: high scores err more
+    than low ones.
 
     Raises:
         KeyError: the arbiter has no such output.
@@ -93,7 +116,12 @@ def envelope(arbitration: Arbitration, output: str, precision: Precision) -> flo
     """
     truth, yardstick = arbitration.float64[output], arbitration.float32[output]
     everywhere, scale, _ = _apart(yardstick, truth)
-    return 2 * bound(max(everywhere, _best_apart(output, [yardstick], truth) or 0.0), scale, precision)
+    return Moved(max(everywhere, _best_apart(output, [yardstick], truth) or 0.0), scale)
+
+
+def envelope(arbitration: Arbitration, output: str, precision: Precision) -> float:
+    """`Moved.envelope` of one output; errors as those of `moved`."""
+    return moved(arbitration, output).envelope(precision)
 
 
 def stochastic_envelope(arbitration: Arbitration, output: str, precision: Precision) -> float | None:
@@ -160,11 +188,12 @@ def _judged(
     def unjudged(reason: str) -> Soundness:
         return Soundness(name, len(rows), precision, unjudged=reason)
 
+    if not _numbers(truth):
+        return unjudged(f"the arbiter's is {truth.dtype}, neither a number nor a truth value")
     array = candidate.get(name)
-    if array is None:
-        return unjudged("the candidate has no such output")
-    if reason := _incomparable(array, truth, rows):
-        return unjudged(reason)
+    unlike = "it is missing" if array is None else _unlike(array, truth, rows)
+    if array is None or unlike is not None:
+        return Soundness(name, len(rows), precision, sound=False, unlike=unlike)
     found = _Found()
     integers = truth.dtype.kind in _INTEGERS
     for block in row_blocks(len(rows), truth[:1].size):
@@ -182,7 +211,8 @@ def _judged(
         return unjudged("float32 misses float64 by as much as its own size: there is nothing to be near to")
     limit = integer_bound(most, precision) if integers else bound(most, scale, precision)
     if integers and error > limit and unit_roundoff(precision) > unit_roundoff(Precision.FLOAT32):
-        return unjudged(f"integers may come from comparisons, which rounding to {precision} turns")
+        turned = f"integers may come from comparisons, which rounding to {precision} turns"
+        return replace(unjudged(turned), error=error, rounding=rounding, perturbed=perturbed, bound=limit)
     ratio = error / rounding if rounding else None
     sound = error <= limit and not found.nonfinite
     if integers:
@@ -206,17 +236,21 @@ def _judged(
     )
 
 
-def _incomparable(array: Array, truth: Array, rows: npt.NDArray[np.int64]) -> str | None:
+def _unlike(array: Array, truth: Array, rows: npt.NDArray[np.int64]) -> str | None:
+    """Why it is no array as the arbiter's."""
     if array.shape[1:] != truth.shape[1:] or array.ndim != truth.ndim:
-        return f"a sample has the shape {list(array.shape[1:])}, and the arbiter's {list(truth.shape[1:])}"
+        return f"a sample has the shape {list(array.shape[1:])}, and float64's {list(truth.shape[1:])}"
     if len(array) <= rows.max(initial=-1):
-        return f"it has {len(array)} samples, and the arbiter ran sample {rows.max()}"
+        return f"it has {len(array)} samples, and float64 ran sample {rows.max()}"
+    if not _numbers(array):
+        return f"it is {array.dtype}, neither a number nor a truth value"
     if (array.dtype.kind in _INTEGERS) != (truth.dtype.kind in _INTEGERS):
-        return f"it is {array.dtype}, and the arbiter's is {truth.dtype}"
-    unknown = [
-        dtype for dtype in (array.dtype, truth.dtype) if dtype.kind not in _INTEGERS and dtype.name not in _FLOATS
-    ]
-    return f"{unknown[0]} is neither a number nor a truth value" if unknown else None
+        return f"it is {array.dtype}, and float64's is {truth.dtype}"
+    return None
+
+
+def _numbers(array: Array) -> bool:
+    return array.dtype.kind in _INTEGERS or array.dtype.name in _FLOATS
 
 
 def _add_errors(found: _Found, ours: Array, truth: Array, yardstick: Array, precision: Precision) -> None:

@@ -12,7 +12,7 @@ from deltann.comparison.flips import Flip, Kind
 from deltann.comparison.output import Comparison, OutputComparison
 from deltann.comparison.precision import Precision
 from deltann.comparison.rows import Array, without_trailing_ones
-from deltann.comparison.soundness import envelope
+from deltann.comparison.soundness import Moved, Soundness, moved
 from deltann.tasks.classification import NO_PREDICTION
 
 
@@ -21,7 +21,7 @@ class Side:
     """What the arbiter knows of one output of one cell.
 
     `scores` [M, C] are the arbiter's, `rows` says which of them a sample has. `rounding` and `allowed`: the envelopes
-    (`deltann.comparison.soundness.envelope`) of float32 and of the cell's own precision. `sound`: the cell's output.
+    (`deltann.comparison.soundness.Moved`) of float32 and of the cell's own precision. `sound`: the cell's output.
     """
 
     scores: Array
@@ -30,8 +30,17 @@ class Side:
     allowed: float
     sound: bool | None
 
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the arbiter knows of one output, of which every cell has its `Side`; `scores` and `rows` as there."""
+
+    scores: Array
+    rows: Mapping[int, int]
+    moved: Moved
+
     @classmethod
-    def of(cls, arbitration: Arbitration, output: str, precision: Precision, sound: bool | None) -> Side | None:
+    def of(cls, arbitration: Arbitration, output: str) -> Scores | None:
         """None where the arbiter has no scores [M, C] of that name."""
         if output not in arbitration.float64:
             return None
@@ -39,8 +48,16 @@ class Side:
         if scores.ndim != 2 or scores.dtype.kind != "f" or scores.shape[1] < 2:
             return None
         rows = {int(sample): row for row, sample in enumerate(arbitration.samples)}
-        rounding = envelope(arbitration, output, Precision.FLOAT32)
-        return cls(scores, rows, rounding, max(rounding, envelope(arbitration, output, precision)), sound)
+        return cls(scores, rows, moved(arbitration, output))
+
+    def side(self, judged: Soundness) -> Side | None:
+        """A cell's; None where its output is none like the arbiter's, and may choose classes that are not there."""
+        if judged.unlike is not None:
+            return None
+        rounding = self.moved.envelope(Precision.FLOAT32)
+        return Side(
+            self.scores, self.rows, rounding, max(rounding, self.moved.envelope(judged.precision)), judged.sound
+        )
 
 
 def triage(flip: Flip, a: Side, b: Side) -> Flip:

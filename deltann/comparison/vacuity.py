@@ -16,6 +16,7 @@ NEAR_CONSTANT = 0.01
 Measured: real inputs move the outputs of seven trained networks by 19 to 92 %; random ones by 4 to 42 %, but those of
 SqueezeNet, which then gives one class to all, by 0.6 %.
 """
+ONE_SAMPLE = "one sample alone proves nothing: give more"
 _FEWEST_ROWS, _MOST_ROWS, _BUDGET = 16, 512, 1 << 20
 
 
@@ -41,15 +42,10 @@ def vacuity(output: Array, tolerance: Tolerance) -> str | None:
     return (_repeated(drawn, tolerance) or _saturated(drawn, tolerance) or _nearly_constant(drawn)) if floats else None
 
 
-def one_sample(samples: int) -> str | None:
-    """Why so few samples prove nothing, or None where they may."""
-    return "one sample alone proves nothing" if samples == 1 else None
-
-
 def one_label(labels: npt.NDArray[np.int64]) -> str | None:
     """Why a rate of label disagreement says nothing where a side predicts these labels [N], or None where it may."""
     if len(labels) == 1:
-        return one_sample(1)
+        return ONE_SAMPLE
     if len(labels) and bool((labels == labels[0]).all()):
         return f"all {len(labels)} samples got the same class, {labels[0]}, so that a rate of labels says nothing"
     return None

@@ -9,12 +9,13 @@ from decimal import Decimal
 from enum import StrEnum
 
 from deltann.comparison.classification import ClassificationError
-from deltann.comparison.flips import Kind
+from deltann.comparison.flips import Flip, Kind
 from deltann.comparison.noise import OutputNoise, describe
 from deltann.comparison.numeric import NumericError
 from deltann.comparison.output import Comparison, OutputComparison
 from deltann.comparison.rates import Rate, Standing, standing
 from deltann.comparison.soundness import Soundness
+from deltann.comparison.vacuity import ONE_SAMPLE
 from deltann.errors import UsageError
 
 
@@ -98,11 +99,12 @@ class _Findings:
 def judge(comparison: Comparison, limit: float | None = None, evidence: PairEvidence = NONE) -> Judgement:
     """Judge one pair.
 
-    DIFFER, always: a structural problem; an element that is NaN or infinite on one side only; an element outside a
-    tolerance that the user set.
+    DIFFER, always: a structural problem, also beside the arbiter's outputs; an element that is NaN or infinite on one
+    side only.
 
-    Without `limit` also: a label flip that is neither a tie nor explained by precision; where the arbiter judged both
-    sides, a side that is unsound; where it did not, an element outside the default tolerance.
+    DIFFER, unless a side differs from itself by as much: an element outside a tolerance that the user set. Without
+    `limit` also: a label flip that is neither a tie nor explained by precision; where the arbiter judged both sides, a
+    side that is unsound; where it did not, an element outside the default tolerance.
 
     With `limit` (a fraction of the samples) a classification output is judged by the rate of all its top-1
     disagreements, ties included: DIFFER where the whole interval of the rate lies above the limit, no objection where
@@ -110,8 +112,9 @@ def judge(comparison: Comparison, limit: float | None = None, evidence: PairEvid
 
     INCONCLUSIVE, unless it is DIFFER: elements that are NaN or the same infinity on both sides; every output vacuous;
     one sample alone; inputs that do not notice sabotage; a side that differs from itself beyond the tolerance, or by as
-    much as the pair differs (then nothing of that is blamed on the pair). One output that is not vacuous lets the pair
-    agree, and the reasons name those that are.
+    much as the pair differs (then nothing of that is blamed on the pair); integers that differ where a side computes
+    more coarsely than float32, which may turn the comparisons that they come from. One output that is not vacuous lets
+    the pair agree, and the reasons name those that are.
     """
     every = _Findings()
     every.against += comparison.problems
@@ -131,7 +134,7 @@ def judge(comparison: Comparison, limit: float | None = None, evidence: PairEvid
         every.doubts.append(evidence.weak)
     counts = [output.classification.samples for output in outputs if output.classification]
     if 1 in (evidence.samples, *counts):
-        every.doubts.append("one sample alone proves nothing: give more")
+        every.doubts.append(ONE_SAMPLE)
     if limit is not None and not counts:
         every.notes.append("the limit on disagreement had no classification output to apply to")
     verdict = Verdict.DIFFER if every.against else Verdict.INCONCLUSIVE if every.doubts else Verdict.AGREE
@@ -152,7 +155,7 @@ def _output(output: OutputComparison, limit: float | None, evidence: PairEvidenc
             f"{numeric.nonfinite_both} elements not finite on both sides; NaN equals NaN proves nothing"
         )
     by_rate = limit is not None and output.classification is not None
-    _judge_elements(found, output, _soundness(output.name, evidence), sides, by_rate)
+    _judge_elements(found, output, evidence, sides, by_rate)
     if output.classification is not None:
         if limit is None:
             _judge_flips(found, output, sides)
@@ -163,18 +166,8 @@ def _output(output: OutputComparison, limit: float | None, evidence: PairEvidenc
     return found
 
 
-def _soundness(name: str, evidence: PairEvidence) -> tuple[Soundness | None, Soundness | None]:
-    """What the arbiter says of each side; None of one that it could not judge."""
-    a, b = (side.get(name) for side in evidence.sound or ({}, {}))
-    return (None if a is None or a.sound is None else a), (None if b is None or b.sound is None else b)
-
-
 def _judge_elements(
-    found: _Findings,
-    output: OutputComparison,
-    judged: tuple[Soundness | None, Soundness | None],
-    sides: tuple[str, str],
-    by_rate: bool,
+    found: _Findings, output: OutputComparison, evidence: PairEvidence, sides: tuple[str, str], by_rate: bool
 ) -> None:
     numeric, tolerance = output.numeric, output.tolerance
     assert numeric is not None
@@ -182,11 +175,16 @@ def _judge_elements(
     apart, largest = numeric.rms or 0.0, float(numeric.max_abs or 0.0)
     limits = f"rtol {tolerance.rtol:g}, atol {tolerance.atol:g}, {tolerance.source}"
     outside = f"{numeric.outside} of {numeric.elements} elements outside the tolerance ({limits})"
-    both = [side for side in judged if side is not None]
-    for side, name in zip(judged, sides, strict=True):
-        if side is not None and not side.sound:
+    known = [side.get(output.name) for side in evidence.sound or ({}, {})]
+    both = [side for side in known if side is not None and side.sound is not None]
+    turned = next((side.precision for side in known if side is not None and side.may_turn), None)
+    doubt = f"{outside}; integers may come from comparisons, which rounding to {turned} turns"
+    for side, name in zip(known, sides, strict=True):
+        if side is not None and side.sound is False:
+            if side.unlike is not None:
+                found.against.append(f"{name} gives no array as float64 does: {side.unlike}")
             # The user's own numbers, or a budget of labels, decide where they are given.
-            if tolerance.from_user or by_rate:
+            elif tolerance.from_user or by_rate:
                 found.notes.append(_unsound(name, side))
             else:
                 found.numbers.append(_Number(_unsound(name, side), _size(side, numeric), peak=side.worst or 0.0))
@@ -195,7 +193,9 @@ def _judge_elements(
     if tolerance.from_user:
         found.numbers.append(_Number(outside, apart, peak=largest))
     elif len(both) < 2:
-        if all(side.sound for side in both):
+        if turned is not None:
+            found.doubts.append(doubt)
+        elif all(side.sound for side in both):
             convention = ", a convention that no arbiter stands behind"
             found.numbers.append(_Number(outside.removesuffix(")") + convention + ")", apart, peak=largest))
     elif all(side.sound for side in both):
@@ -203,7 +203,9 @@ def _judge_elements(
         most = sum(side.bound or 0.0 for side in both)
         far = numeric.outside / numeric.elements if numeric.max_ulp is None else apart
         worst = sum(math.inf if side.worst_bound is None else side.worst_bound for side in both)
-        if far > most or largest > worst:
+        if far > most and turned is not None:
+            found.doubts.append(doubt)
+        elif far > most or largest > worst:
             what, can = (f"{far:.2g}", most) if far > most else (f"one element {largest:.2g}", worst)
             text = f"{outside}; {what} apart on all samples, where {_precisions(both)} can explain {can:.2g}"
             found.numbers.append(_Number(text, apart, peak=largest))
@@ -246,23 +248,27 @@ def _judge_flips(found: _Findings, output: OutputComparison, sides: tuple[str, s
     assert classes is not None
     assert numeric is not None
     assert tolerance is not None
-    faults = [flip for flip in classes.flips if flip.kind is Kind.FAULT]
+    beyond = [flip for flip in classes.flips if flip.kind in (Kind.FAULT, Kind.BEYOND_ROUNDING)]
     whose = {"a": f"of {sides[0]} ", "b": f"of {sides[1]} ", "a+b": "of both sides "}
-    rest = classes.beyond_rounding - len(faults)
-    counted = [
-        (sum(flip.wrong == wrong for flip in faults), f"labels {name}are wrong by float64, beyond rounding")
-        for wrong, name in whose.items()
-    ]
-    models = sum(flip.wrong == "models" for flip in faults)
-    counted += [(models, "labels differ in the two models' own float64"), (rest, "labels differ beyond rounding")]
-    for count, what in counted:
+    counted: list[tuple[str | None, str]]
+    counted = [(wrong, f"labels {name}are wrong by float64, beyond rounding") for wrong, name in whose.items()]
+    counted += [("models", "labels differ in the two models' own float64"), (None, "labels differ beyond rounding")]
+    for wrong, what in counted:
+        those = [flip for flip in beyond if flip.wrong == wrong]
+        count = len(those)
         text = f"{count} of {classes.samples} {what}"
         # Of the user's own tolerance its elements tell; the arbiter may tell more, but does not decide.
-        if count and tolerance.from_user and what != counted[-1][1] and not numeric.nonfinite_one_side:
+        if count and tolerance.from_user and wrong is not None and not numeric.nonfinite_one_side:
             found.notes.append(text)
         elif count:
-            found.numbers.append(_Number(text, numeric.rms or 0.0, classes.rate))
+            found.numbers.append(_Number(text, numeric.rms or 0.0, classes.rate, _shift(those)))
     _note_excused(found, classes)
+
+
+def _shift(flips: Iterable[Flip]) -> float:
+    """By how much one score at least has moved from one side to the other, in the flip where that is most."""
+    margins = [(flip.margin_a, flip.margin_b) for flip in flips]
+    return max((math.inf if a is None or b is None else (a + b) / 2 for a, b in margins), default=0.0)
 
 
 def _note_excused(found: _Findings, classes: ClassificationError) -> None:
@@ -281,7 +287,7 @@ def _judge_rate(found: _Findings, output: OutputComparison, limit: float, eviden
     if rate.standing is Standing.ABOVE:
         rms = output.numeric.rms if output.numeric else None
         text = f"{seen}{interval}, more than the {limit:.3%} allowed"
-        found.numbers.append(_Number(text, rms or 0.0, classes.rate))
+        found.numbers.append(_Number(text, rms or 0.0, classes.rate, _shift(classes.flips)))
     elif rate.standing is Standing.UNKNOWN:
         found.doubts.append(
             f"{seen}{interval}: {classes.samples} samples cannot tell whether {limit:.3%} is exceeded; {_more(rate)}"
@@ -305,7 +311,7 @@ def _weigh_noise(found: _Findings, name: str, evidence: PairEvidence, sides: tup
         told = None if noise is None else describe(noise)
         if noise is None or told is None:
             continue
-        if noise.problem is not None or noise.outside or noise.labels_changed:
+        if noise.beyond:
             found.doubts.append(f"NONDETERMINISM of {side}: {told}")
         else:
             found.notes.append(f"{side} is not deterministic: {told}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from deltann.errors import Unsupported, UsageError, one_line
 from deltann.evidence.engine import Engine
 from deltann.evidence.places import evidence_folder
 from deltann.evidence.request import Kind, Request
-from deltann.model import load_model
+from deltann.model import Model, load_model
 from deltann.outcome import Outcome, Status
 from deltann.runner.cell import Limits, Work
 from deltann.runner.cells import Listener
@@ -41,6 +42,7 @@ _EXACT = {
     "reference": "reference[outputs=computed,precision=float64]",
 }
 _YARDSTICK = {"torch": "torch[outputs=computed,precision=float32,threads=1]", "reference": "reference"}
+_HALVES = {"bfloat16": onnx.TensorProto.BFLOAT16, "float16": onnx.TensorProto.FLOAT16}
 _COPIED_BY = ("ort", "torch", "reference")
 """What runs sabotaged copies, the quickest to lower and run first: the question is what the inputs can show."""
 
@@ -66,23 +68,38 @@ def gather(
         # Those of a sample's whole batch are not needed: rows are fed on their own, whatever their neighbours were.
         more = np.setdiff1d(np.asarray(flipped.get(role, ()), np.int64), chosen)
         samples = np.concatenate([chosen, more])
-        record: dict[str, Any] = {"samples": samples.tolist(), "chosen": len(chosen)}
+        record: dict[str, Any] = {"samples": samples.tolist(), "chosen": len(chosen), "weights": _weights(its.model)}
         if _read(folder / "evidence.json").get("samples") != record["samples"]:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "evidence.json", record)  # so that a run taken up again keeps what was done
         if request.wants(Kind.ARBITER):
-            record["arbiter"] = _arbitrate(folder, _part(its, samples, folder), limits, listener)
+            half = record["weights"] is not None
+            record["arbiter"] = _arbitrate(folder, _part(its, samples, folder), half, limits, listener)
         if request.wants(Kind.POWER):
             record["sabotage"] = _sabotage(folder, _part(its, chosen, folder), request.copies, limits, listener)
         shutil.rmtree(folder / "inputs", ignore_errors=True)
         write_json(folder / "evidence.json", record)
 
 
-def _arbitrate(folder: Path, work: Work, limits: Limits, listener: Listener) -> dict[str, Any]:
-    """Run the graph in float64 and float32 by the first engine that can; tells which, or why none."""
+def _weights(model: Model) -> str | None:
+    """The type of less than 32 bits, the coarser of two, that weights have: numbers are rounded to it, whatever the
+    types of inputs and outputs are. None where they have none, or the model is no ONNX file.
+    """
+    if model.format != "onnx":
+        return None
+    graph = onnx.load(model.path, format="protobuf", load_external_data=False).graph
+    types = {tensor.data_type for tensor in graph.initializer if math.prod(tensor.dims) > 1}
+    return next((name for name, known in _HALVES.items() if known in types), None)
+
+
+def _arbitrate(folder: Path, work: Work, half: bool, limits: Limits, listener: Listener) -> dict[str, Any]:
+    """Run the graph in float64 and float32 by the first engine that can; tells which, or why none.
+
+    `half`: its weights are of less than 32 bits.
+    """
     whys = []
-    half = any(spec.dtype == "float16" for spec in (*work.model.inputs, *work.model.outputs))
+    half = half or any(spec.dtype == "float16" for spec in (*work.model.inputs, *work.model.outputs))
     for engine in _EXACT:
         if engine == "reference" and half:
             whys.append("onnx.reference computes a float16 model in float16, which is no yardstick")

@@ -63,6 +63,7 @@ def parse_evidence(texts: str | Sequence[str] | None, samples: int | None = None
     Raises:
         UsageError: no such kind, or fewer than 2 samples.
     """
+    said_by = "--evidence" if texts is not None else VARIABLE
     if texts is None:
         texts = os.environ.get(VARIABLE) or "all"
     names = texts.split(",") if isinstance(texts, str) else list(texts)
@@ -72,7 +73,7 @@ def parse_evidence(texts: str | Sequence[str] | None, samples: int | None = None
     elif names == ["all"]:
         names = known
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"--evidence {unknown[0]}: write {', '.join(known)} with commas between, or all, or none")
+        raise UsageError(f"{said_by} {unknown[0]}: write {', '.join(known)} with commas between, or all, or none")
     count = Request.samples if samples is None else samples
     if count < 2:
         raise UsageError(f"--evidence-samples {count}: give at least 2, or --evidence none")

@@ -11,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.comparison.evidence import Arbitration, Sabotage, Sabotaged
+from deltann.comparison.precision import Precision
+from deltann.environment import Environment
 from deltann.errors import UsageError, one_line
 from deltann.evidence.places import evidence_folder, repeats_folder
 from deltann.evidence.repeats import ORDERS
 from deltann.runner.outputs import read_outputs
 from deltann.store import Cell, Run
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, UsageError)
+_NUMBERS = "biuf"
+_MOST_PERTURBED = 64
 
 
 def arbitration(run: Run, role: str) -> Arbitration | str | None:
@@ -26,25 +30,21 @@ def arbitration(run: Run, role: str) -> Arbitration | str | None:
     Raises:
         UsageError: the evidence is damaged.
     """
-    record = _record(run, role)
-    found = record.get("arbiter")
-    if found is None:
-        return None
-    if "reason" in found:
-        return str(found["reason"])
-    folder = evidence_folder(run, role)
     try:
-        samples = np.asarray(record["samples"], np.int64)
-        names = [f"perturbed-{seed + 1}" for seed in range(found["perturbed"])]
+        record = _record(run, role)
+        found = record.get("arbiter")
+        if found is None or "reason" in found:
+            return None if found is None else _text(found["reason"])
+        samples, chosen = _samples(run, record)
+        seeds = _count(found["perturbed"], _MOST_PERTURBED)
+        folder, names = evidence_folder(run, role), [f"perturbed-{seed + 1}" for seed in range(seeds)]
         exact, yardstick, *perturbed = (
             _by_sample(run, role, folder / name, len(samples)) for name in ("float64", "float32", *names)
         )
-        if samples.size and not 0 <= samples.min() <= samples.max() < len(run.sample_names):
-            raise ValueError("a sample that the run does not have")
         shapes = [{name: array.shape for name, array in part.items()} for part in (exact, yardstick, *perturbed)]
-        if any(other != shapes[0] for other in shapes) or not 0 < int(record["chosen"]) <= len(samples):
+        if any(other != shapes[0] for other in shapes):
             raise ValueError("its parts do not fit together")
-        return Arbitration(found["environment"], samples, int(record["chosen"]), exact, yardstick, tuple(perturbed))
+        return Arbitration(_environment(found), samples, chosen, exact, yardstick, tuple(perturbed))
     except _DAMAGE as error:
         raise _damaged(run, error) from error
 
@@ -55,25 +55,38 @@ def sabotaged(run: Run, role: str) -> Sabotage | str | None:
     Raises:
         UsageError: the evidence is damaged.
     """
-    record = _record(run, role)
-    found = record.get("sabotage")
-    if found is None:
-        return None
-    if "reason" in found:
-        return str(found["reason"])
-    folder, count = evidence_folder(run, role), int(record["chosen"])
     try:
+        record = _record(run, role)
+        found = record.get("sabotage")
+        if found is None or "reason" in found:
+            return None if found is None else _text(found["reason"])
+        folder, (_, count) = evidence_folder(run, role), _samples(run, record)
         copies = tuple(
             Sabotaged(
-                copy["name"],
-                copy["kind"],
-                copy["description"],
+                _text(copy["name"]),
+                _text(copy["kind"]),
+                _text(copy["description"]),
                 None if copy["reason"] else _by_sample(run, role, folder / f"copy-{number:02d}", count),
-                copy["reason"] or "",
+                _text(copy["reason"] or ""),
             )
             for number, copy in enumerate(found["copies"])
         )
-        return Sabotage(found["environment"], _by_sample(run, role, folder / "sound", count), copies)
+        return Sabotage(_environment(found), _by_sample(run, role, folder / "sound", count), copies)
+    except _DAMAGE as error:
+        raise _damaged(run, error) from error
+
+
+def weights(run: Run, role: str) -> Precision | None:
+    """The type of less than 32 bits that weights of the model of `role` have; None: none have, or nobody looked.
+
+    Raises:
+        UsageError: the evidence is damaged.
+    """
+    try:
+        found = _record(run, role).get("weights")
+        if found not in (None, "bfloat16", "float16"):
+            raise ValueError(f"weights of {found!r}")
+        return None if found is None else Precision(found)
     except _DAMAGE as error:
         raise _damaged(run, error) from error
 
@@ -89,7 +102,7 @@ def repeats(run: Run, cell: Cell) -> tuple[Mapping[str, npt.NDArray[Any]], ...]:
         return ()
     try:
         return tuple(
-            {name: run.counted(cell.role, name, array) for name, array in read_outputs(folder).items()}
+            {name: run.counted(cell.role, name, array) for name, array in _outputs(run, folder).items()}
             for folder in folders
         )
     except _DAMAGE as error:
@@ -100,13 +113,22 @@ def _record(run: Run, role: str) -> dict[str, Any]:
     path = evidence_folder(run, role) / "evidence.json"
     if not path.is_file():
         return {}
-    try:
-        record = json.loads(path.read_text())
-        if not isinstance(record, dict):
-            raise TypeError(f"{type(record).__name__} in place of an object")
-        return record
-    except _DAMAGE as error:
-        raise _damaged(run, error) from error
+    _stay_inside(run, path)
+    record = json.loads(path.read_text())
+    if not isinstance(record, dict):
+        raise TypeError(f"{type(record).__name__} in place of an object")
+    return record
+
+
+def _samples(run: Run, record: Mapping[str, Any]) -> tuple[npt.NDArray[np.int64], int]:
+    """Which they are, and how many of them were chosen beforehand."""
+    samples = [_count(sample) for sample in record["samples"]]
+    if any(sample >= len(run.sample_names) for sample in samples):
+        raise ValueError("a sample that the run does not have")
+    chosen = _count(record["chosen"], len(samples))
+    if not chosen:
+        raise ValueError("no sample was chosen")
+    return np.asarray(samples, np.int64), chosen
 
 
 def _by_sample(run: Run, role: str, folder: Path, samples: int) -> dict[str, npt.NDArray[Any]]:
@@ -114,12 +136,47 @@ def _by_sample(run: Run, role: str, folder: Path, samples: int) -> dict[str, npt
     rows = run.document["rows"][role]
     runs = -(-samples // rows)
     found = {}
-    for name, array in read_outputs(folder).items():
+    for name, array in _outputs(run, folder).items():
         if array.ndim and len(array) == samples and (rows == 1 or runs != samples):
             found[name] = run.counted(role, name, array)
         elif rows == 1:
             raise ValueError(f"output '{name}' is {list(array.shape)}, of {samples} samples")
     return found
+
+
+def _outputs(run: Run, folder: Path) -> dict[str, npt.NDArray[Any]]:
+    for path in (folder, *folder.iterdir()):
+        _stay_inside(run, path)
+    found = read_outputs(folder)
+    for name, array in found.items():
+        if array.dtype.kind not in _NUMBERS or array.dtype.itemsize > 8:
+            raise ValueError(f"output '{name}' holds {array.dtype}")
+    return found
+
+
+def _stay_inside(run: Run, path: Path) -> None:
+    """A stranger's run may link to what is none of its business."""
+    if not path.resolve().is_relative_to(run.folder.resolve()):
+        raise ValueError(f"{path.name} leads out of the run")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of a text")
+    return value
+
+
+def _count(value: object, most: int | None = None) -> int:
+    """A whole number of at least 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0 or (most is not None and value > most):
+        raise ValueError(f"{value!r} in place of a whole number" + (f" up to {most}" if most is not None else ""))
+    return value
+
+
+def _environment(found: Mapping[str, Any]) -> str:
+    text = _text(found["environment"])
+    Environment.parse(text)
+    return text
 
 
 def _damaged(run: Run, error: Exception) -> UsageError:

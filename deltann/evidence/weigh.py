@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from deltann.comparison.evidence import Arbitration, Sabotage
 from deltann.comparison.noise import OutputNoise, self_noise
 from deltann.comparison.power import Power, power
-from deltann.comparison.precision import Precision, declared
+from deltann.comparison.precision import Precision, coarser, declared
 from deltann.comparison.soundness import Soundness, perturbations, soundness
 from deltann.comparison.tolerance import Tolerances
 from deltann.criteria import Tasks
-from deltann.evidence.stored import arbitration, repeats, sabotaged
+from deltann.errors import UsageError
+from deltann.evidence.stored import arbitration, repeats, sabotaged, weights
 from deltann.model import Model
 from deltann.store import Cell, CellRecord, Run
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Weighed:
     as what the model itself declares; `coarse`: by role and precision, where cells are judged as something else.
 
     By cell: the precision it is judged as, its soundness and its self-noise, an entry an output; a cell that was not
-    looked at has none.
+    looked at has none. `declared` by role and `given` by cell: names of outputs, those that both models know it by.
     """
 
     arbiters: Mapping[str, Arbitration | str | None] = field(default_factory=dict)
@@ -37,6 +39,8 @@ class Weighed:
     precisions: Mapping[Cell, Precision] = field(default_factory=dict)
     sound: Mapping[Cell, tuple[Soundness, ...]] = field(default_factory=dict)
     noise: Mapping[Cell, tuple[OutputNoise, ...]] = field(default_factory=dict)
+    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    given: Mapping[Cell, tuple[str, ...]] = field(default_factory=dict)
 
 
 def weigh(
@@ -50,19 +54,20 @@ def weigh(
     """Weigh the evidence of `run`; `ok`: the outputs of every cell that has some.
 
     Raises:
-        UsageError: the evidence is damaged.
+        UsageError: the evidence, or what a cell's record tells of its engine, is damaged.
     """
     models = run.models
     arbiters = {role: arbitration(run, role) for role in models}
-    precisions = {cell: _precision(records[cell], models[cell.role]) for cell in ok}
+    owns = {role: _own_precision(model, weights(run, role)) for role, model in models.items()}
+    precisions = {cell: _precision(run, records[cell], owns[cell.role]) for cell in ok}
     powers: dict[str, Power | str | None] = {}
     coarse: dict[tuple[str, Precision], Power] = {}
-    for role, model in models.items():
-        own = _own_precision(model)
+    for role, own in owns.items():
         others = {precision for cell, precision in precisions.items() if cell.role == role} - {own}
         found = _powers(run, role, arbiters[role], tolerances, tasks, limit, (own, *sorted(others)))
         powers[role] = found[own] if isinstance(found, dict) else found
-        coarse |= {(role, other): found[other] for other in others} if isinstance(found, dict) else {}
+        ordered = sorted(others, key=list(Precision).index)
+        coarse |= {(role, other): found[other] for other in ordered} if isinstance(found, dict) else {}
     perturbed = {role: perturbations(found) for role, found in arbiters.items() if isinstance(found, Arbitration)}
     sound, noise = {}, {}
     for cell, outputs in ok.items():
@@ -70,16 +75,21 @@ def weigh(
         if isinstance(arbiter, Arbitration):
             sound[cell] = soundness(outputs, arbiter, precisions[cell], perturbed[cell.role])
         noise[cell] = _noise(run, records[cell], outputs, tolerances, tasks)
-    return Weighed(arbiters, powers, coarse, precisions, sound, noise)
+    declared_ = {
+        role: tuple(run.common_name(Cell("reference", role), spec.name) for spec in model.outputs)
+        for role, model in models.items()
+    }
+    given = {cell: tuple(_common(run, cell, outputs)) for cell, outputs in ok.items()}
+    return Weighed(arbiters, powers, coarse, precisions, sound, noise, declared_, given)
 
 
 def _noise(
     run: Run, record: CellRecord, outputs: Arrays, tolerances: Tolerances, tasks: Tasks
 ) -> tuple[OutputNoise, ...]:
     cell = record.cell
-    if failed := record.facts.get("repeat_failed"):
-        samples = int(record.facts.get("repeated", 0))
-        return tuple(OutputNoise(run.common_name(cell, name), samples, False, problem=str(failed)) for name in outputs)
+    if failed := _fact(run, record, "repeat_failed", str):
+        samples = _fact(run, record, "repeated", int) or 0
+        return tuple(OutputNoise(run.common_name(cell, name), samples, False, problem=failed) for name in outputs)
     again = [_common(run, cell, found) for found in repeats(run, cell)]
     if not again:
         return ()
@@ -101,18 +111,19 @@ def _powers(
     if not isinstance(found, Sabotage):
         return found
     cell = Cell("reference", role)  # of which common_name looks at the role alone
-    # A copy that does not run is noticed on any inputs, and so says nothing of these.
     copies = tuple(
-        replace(copy, outputs=_common(run, cell, copy.outputs)) for copy in found.copies if copy.outputs is not None
+        replace(copy, outputs=None if copy.outputs is None else _common(run, cell, copy.outputs))
+        for copy in found.copies
     )
     sound = _common(run, cell, found.sound)
-    if not copies:
+    if all(copy.outputs is None for copy in copies):
         return f"none of {len(found.copies)} copies ran" + "".join(f": {copy.reason}" for copy in found.copies[:1])
     if not sound:
         return "no output has a row for each sample"
     meant = {name: tasks.of(name, array) for name, array in sound.items()}
     exact = None
-    if isinstance(arbiter, Arbitration):
+    # Of two models, no pair is judged by float64, and so no copy either.
+    if isinstance(arbiter, Arbitration) and len(run.models) == 1:
         parts = [_common(run, cell, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
         exact = replace(arbiter, float64=parts[0], float32=parts[1], perturbed=tuple(parts[2:]))
     spoilt = replace(found, sound=sound, copies=copies)
@@ -121,17 +132,31 @@ def _powers(
     return {precision: known for precision, known in powers.items() if known is not None}
 
 
-def _precision(record: CellRecord, model: Model) -> Precision:
-    actual = record.facts.get("actual") or {}
-    options = record.facts.get("options") or {}
-    return declared(options, actual.get("precision"), _own_precision(model), actual.get("note"))
+def _precision(run: Run, record: CellRecord, own: Precision) -> Precision:
+    actual = _fact(run, record, "actual", dict) or {}
+    if not all(isinstance(text, str) for text in actual.values()):
+        raise _damaged(run, record, "actual")
+    options = _fact(run, record, "options", dict) or {}
+    return declared(options, actual.get("precision"), own, actual.get("note"))
 
 
-def _own_precision(model: Model) -> Precision:
-    """The coarsest floating type that the model declares; one in float64 alone is held to that."""
+def _fact(run: Run, record: CellRecord, key: str, kind: type[T]) -> T | None:
+    """What a cell's record tells, which may be a stranger's."""
+    value = record.facts.get(key)
+    if not isinstance(value, kind | None):
+        raise _damaged(run, record, key)
+    return value
+
+
+def _damaged(run: Run, record: CellRecord, key: str) -> UsageError:
+    return UsageError(f"{run.folder}: the record of {record.cell} is damaged (facts.{key}); run the comparison again")
+
+
+def _own_precision(model: Model, weights: Precision | None) -> Precision:
+    """The coarsest floating type that the model declares or holds; one in float64 alone is held to that."""
     types = {spec.dtype for spec in (*model.inputs, *model.outputs)}
-    if "float16" in types:
-        return Precision.FLOAT16
+    if weights is not None or "float16" in types:
+        return coarser(weights or Precision.FLOAT16, Precision.FLOAT16)
     return Precision.FLOAT64 if "float64" in types and "float32" not in types else Precision.FLOAT32
 
 

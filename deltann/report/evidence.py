@@ -35,7 +35,7 @@ def soundness_table(result: Result, letters: Mapping[str, str]) -> list[Renderab
             parts += ["", printable(f"No arbiter{of_model}: {arbiter}")]
         if not isinstance(arbiter, Arbitration):
             continue
-        more = len(arbiter.samples) - arbiter.chosen
+        more, unlike = len(arbiter.samples) - arbiter.chosen, list[str]()
         seen = f"{arbiter.chosen} samples" + (f" and {more} contested ones" if more else "")
         engine = arbiter.environment.partition("[")[0]
         table = Table("", "environment", "judged as", box=None, pad_edge=False, header_style="bold")
@@ -45,7 +45,9 @@ def soundness_table(result: Result, letters: Mapping[str, str]) -> list[Renderab
             if cell.role == role and found:
                 worst = max(found, key=_excess)
                 table.add_row(letters[str(cell)], printable(str(cell)), *_row(worst))
+                unlike += [f"{letters[str(cell)]} {cell}: {entry.unlike}" for entry in found if entry.unlike]
         parts += ["", f"Beside float64{of_model} (by {engine}, on {seen}; root mean square):", table]
+        parts += [printable(line) for line in unlike]
     return parts
 
 
@@ -71,7 +73,7 @@ def _row(found: Soundness) -> Sequence[RenderableType]:
 
 def evidence_lines(result: Result, letters: Mapping[str, str]) -> list[RenderableType]:
     """Self-noise, detection power and the odd ones out, a line or two each."""
-    lines = [*_noise(result, letters), *_power(result), *_random(result), *_better(result, letters)]
+    lines = [*_noise(result, letters), *_power(result), *_random(result), *_better(result, letters), *_lacking(result)]
     parts: list[RenderableType] = ["", *(printable(line) for line in lines)] if lines else []
     for blame in result.blamed:
         names = ", ".join(letters.get(name, name) for name in blame.names)
@@ -80,6 +82,18 @@ def evidence_lines(result: Result, letters: Mapping[str, str]) -> list[Renderabl
         told = Text(f"{names} {printable(', '.join(blame.names))}: ").append(who, style)
         parts.append(told.append(printable(f": {blame.reason}"), "default"))
     return parts
+
+
+def _lacking(result: Result) -> list[str]:
+    """What the verdict does not rest on, since nobody gathered it."""
+    weighed, lacking = result.weighed, []
+    if all(found is None for found in weighed.arbiters.values()):
+        lacking.append("float64 (tolerances are a convention)")
+    if not any(weighed.noise.values()):
+        lacking.append("each environment run again")
+    if all(found is None for found in weighed.powers.values()):
+        lacking.append("sabotaged copies (these inputs may not be able to tell)")
+    return [f"Not gathered: {', '.join(lacking)}; --evidence all does"] if lacking else []
 
 
 def _noise(result: Result, letters: Mapping[str, str]) -> list[str]:
@@ -116,7 +130,7 @@ def _power(result: Result) -> list[str]:
                 for (of, precision), power in result.weighed.coarse.items()
                 if of == role
             ]
-            lines += [f"  fewer where rounding is coarse: {', '.join(coarse)}"] if coarse else []
+            lines += [f"  where rounding is coarse: {', '.join(coarse)}"] if coarse else []
             lines += [f"  missed: {text}" for text in found.missed[:MOST_MISSED]]
             more = len(found.missed) - MOST_MISSED
             lines += [f"  … and {more} more missed; --json has all"] if more > 0 else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -174,12 +175,12 @@ def machine_sentences(timing: Timing) -> list[str]:
             if timing.complete
             else f"Measuring was interrupted; to go on: deltann bench --out {timing.run.folder}"
         )
-    sentences.append(calibration_sentence(timing.calibration, timing.calibrated_by.get("created")))
+    sentences.append(calibration_sentence(timing.calibration, timing.calibrated_by))
     return sentences
 
 
-def calibration_sentence(calibration: Calibration | None, created: object = None) -> str:
-    """What the machine's A/A experiments say, or that there are none."""
+def calibration_sentence(calibration: Calibration | None, by: Mapping[str, Any] | None = None) -> str:
+    """What the machine's A/A experiments say, or that there are none; `by` says when and of what they were made."""
     if calibration is None:
         return (
             "This machine is not calibrated for this, so how small a slowdown it finds, and how often it is wrong, is "
@@ -189,7 +190,7 @@ def calibration_sentence(calibration: Calibration | None, created: object = None
     detects = f"finds a slowdown of {_percent(found)} in 95 of 100" if math.isfinite(found) else "finds no slowdown"
     wrong = f"{calibration.false_positives} of {calibration.experiments} comparisons with itself looked different once"
     interval = f"95% interval {calibration.low:.0%} to {calibration.high:.0%}"
-    when = f" (calibrated {created})" if created else ""
+    when = f" (calibrated {by.get('created')} by {by.get('environment')} on {by.get('model')})" if by else ""
     return f"This machine{when} {detects}; {wrong}, before confirmation ({interval})."
 
 

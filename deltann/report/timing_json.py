@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from deltann.comparison.output import plain
 
 if TYPE_CHECKING:
     from deltann.timing.against import Against
     from deltann.timing.calibration import Calibration
-    from deltann.timing.estimate import Estimate
     from deltann.timing.stored import CellTime, PairTime, Timing
 
 
 def timing_json(timing: Timing, against: Against | None = None) -> dict[str, Any]:
     """Numbers that are not finite, or not known, are null."""
-    return {
+    found = {
         "verdict": timing.verdict.value,
         "exit_code": timing.exit_code,
         "formula": "slowdown = time_candidate / time_reference - 1",
@@ -24,7 +24,8 @@ def timing_json(timing: Timing, against: Against | None = None) -> dict[str, Any
         "created": timing.created,
         "complete": timing.complete,
         "took_s": timing.took_s,
-        "calibration": None if timing.calibration is None else calibration_json(timing.calibration),
+        "calibration": None if timing.calibration is None else timing.calibration.to_json(),
+        "calibrated_by": None if timing.calibration is None else dict(timing.calibrated_by),
         "cells": [_cell(timing, cell) for cell in timing.cells],
         "pairs": [_pair(pair) for pair in timing.pairs],
         "rounds": [
@@ -32,11 +33,12 @@ def timing_json(timing: Timing, against: Against | None = None) -> dict[str, Any
         ],
         "against": None if against is None else _against(against),
     }
+    return cast(dict[str, Any], plain(found))
 
 
 def calibration_json(calibration: Calibration) -> dict[str, Any]:
     """What the machine's A/A experiments say."""
-    return {key: _finite(value) for key, value in calibration.to_json().items()}
+    return cast(dict[str, Any], plain(calibration.to_json()))
 
 
 def _cell(timing: Timing, cell: CellTime) -> dict[str, Any]:
@@ -54,14 +56,10 @@ def _pair(pair: PairTime) -> dict[str, Any]:
         "symptom": pair.symptom and pair.symptom.value,
         "reasons": list(pair.reasons),
         "outputs": pair.outputs.value,
-        "adjusted_p": _finite(pair.adjusted),
-        "estimate": _estimate(pair.estimate),
-        "confirmation": _estimate(pair.confirmation),
+        "adjusted_p": pair.adjusted,
+        "estimate": None if pair.estimate is None else asdict(pair.estimate),
+        "confirmation": None if pair.confirmation is None else asdict(pair.confirmation),
     }
-
-
-def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else {key: _finite(value) for key, value in asdict(estimate).items()}
 
 
 def _against(against: Against) -> dict[str, Any]:
@@ -72,7 +70,3 @@ def _against(against: Against) -> dict[str, Any]:
         "reference": against.reference,
         "environments": [{**asdict(row), "change": row.change} for row in against.rows],
     }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,23 +62,21 @@ class Timed:
     ) -> None:
         self._execute, self._tell, self._told = executable.run, tell, time.monotonic()
         self._full = request["rows"] if request["batched"] else None
-        self._pool: list[_Batch] = []
-        stored = read_outputs(Path(request["expected"]))
-        held = 0
-        for run in range(min(len(batches), MOST_BATCHES)):
-            feeds = {name: _frozen(array) for name, array in batches[run].items()}
-            wanted = {name: _part(array, run, request["rows"], request["samples"]) for name, array in stored.items()}
-            held += sum(array.nbytes for array in (*feeds.values(), *wanted.values()))
-            if run > 1 and held > POOL_BYTES:
-                break
-            self._pool.append(_Batch(feeds, wanted, min(request["rows"], request["samples"] - run * request["rows"])))
+        self._coming = _batches(batches, request)
+        self._pool = [next(self._coming)]
         self._next = 0
         self._runs, self._long = FEWEST_RUNS, False
         self._previous: tuple[int, Arrays] | None = None
 
     def warm_up(self) -> dict[str, Any]:
-        """Run for the first time and then for a while: how long the first took, and whether staleness can be seen."""
+        """Run for the first time and then for a while: how long the first took, and whether staleness can be seen.
+
+        `peak_memory` is that of loading and the first run, before other batches and outputs are kept here.
+        """
         spans, kept = self._go(1)
+        peak = peak_memory()
+        self._pool += self._coming
+        self._next = 1 % len(self._pool)
         first, found = spans[0], self._check(kept)
         taken: list[int] = []
         until = time.perf_counter() + WARM_S
@@ -94,7 +92,7 @@ class Timed:
         gc.collect()
         gc.freeze()
         tells = any(not _same(self._pool[0].wanted, batch.wanted) for batch in self._pool[1:])
-        return {"pid": os.getpid(), "first_ns": first, "tells": tells, **self._facts(found)}
+        return {"pid": os.getpid(), "first_ns": first, "peak_memory": peak, "tells": tells, **self._facts(found)}
 
     def slice(self) -> dict[str, Any]:
         """Lead in, then time the runs of one slice: nanoseconds of each."""
@@ -109,7 +107,7 @@ class Timed:
         kinds = [kind for kind, _ in found]
         problem = next((text for _, text in found if text), "")
         counts = {kind: kinds.count(kind) for kind in ("changed", "wrong", "stale")}
-        return {"checks": {"runs": len(found), **counts, "problem": problem}, "peak_memory": peak_memory()}
+        return {"checks": {"runs": len(found), **counts, "problem": problem}}
 
     def _go(self, runs: int) -> tuple[list[int], list[tuple[int, Tensors]]]:
         """Nanoseconds of each run, and (number of the batch, outputs) of each; no batch twice in a row."""
@@ -159,6 +157,19 @@ class Timed:
     def _counted(self, value: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
         """`value` as it is stored: a row a sample without those that filled up a short batch, or one for the run."""
         return value[:rows] if self._full is not None and value.shape[:1] == (self._full,) else value[None]
+
+
+def _batches(batches: Batches, request: dict[str, Any]) -> Iterator[_Batch]:
+    """Up to `MOST_BATCHES` or `POOL_BYTES` of them, two at least where there are two, each as it is asked for."""
+    stored, rows, samples = read_outputs(Path(request["expected"])), request["rows"], request["samples"]
+    held = 0
+    for run in range(min(len(batches), MOST_BATCHES)):
+        feeds = {name: _frozen(array) for name, array in batches[run].items()}
+        wanted = {name: _part(array, run, rows, samples) for name, array in stored.items()}
+        held += sum(array.nbytes for array in (*feeds.values(), *wanted.values()))
+        if run > 1 and held > POOL_BYTES:
+            break
+        yield _Batch(feeds, wanted, min(rows, samples - run * rows))
 
 
 def peak_memory() -> int:

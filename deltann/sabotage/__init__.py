@@ -100,7 +100,10 @@ def _copies(network: Network, kind: str, seed: int, severity: float | None) -> I
         digest = hashlib.sha256(copy.SerializeToString(deterministic=True)).digest()
         if digest in seen or not _keeps_types(network, copy):
             continue  # in a small graph, two faults can come to the same
-        onnx.checker.check_model(copy)
+        try:
+            onnx.checker.check_model(copy)
+        except onnx.checker.ValidationError:
+            continue
         seen.add(digest)
         yield Copy(f"{kind} {len(seen)}: {fault.name}", kind, description, degree, copy)
 

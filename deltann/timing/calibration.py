@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 DETECTION = 0.95
 STEP, LARGEST = 0.005, 1.0
 DRAWS = 4000
+MACHINE = ("node", "cpu", "cores")
+"""What tells machines apart, of `deltann.host.host()`."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,13 @@ class Calibration:
         return calibration
 
     def holds_for(self, host: Mapping[str, Any]) -> bool:
-        """Whether `host` is the machine that this was measured on: same name, processor and number of cores."""
-        return all(self.host.get(key) == host.get(key) for key in ("node", "cpu", "cores"))
+        """Whether `host` is the machine that this was measured on."""
+        return same_machine(self.host, host)
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two `deltann.host.host()` are of one machine: same name, processor and number of cores."""
+    return all(one.get(key) == other.get(key) for key in MACHINE)
 
 
 def calibrate(

@@ -64,9 +64,10 @@ def slowdown(candidate: Series, reference: Series, percentile: float = 50.0, con
     4. The estimate is the mean over the rounds, and the interval is Student's with (rounds − 1) degrees of freedom.
 
     Why not a bootstrap: processes differ by 1 to 3 % for as long as they live, so the rounds are what varies, and
-    there are few of them. In simulation a hierarchical percentile bootstrap (rounds, then blocks in them) said to
-    cover 95 % covers 85 to 89 % with 5 rounds and 90 to 93 % with 10, where processes are what differs most.
-    Student's covers 95 to 96 % with a fixed number of rounds, and 91 to 95 % where `precise_enough` ends measuring.
+    there are few of them. In simulation (`benchmarks/simulated_times.py`) a hierarchical percentile bootstrap (rounds,
+    then blocks in them) said to cover 95 % covers 87 to 90 % with 5 rounds and 92 to 93 % with 10, where processes are
+    what differs most, and 96 to 99 % where slices are. Student's covers 93 to 97 % on either with a fixed number of
+    rounds, and 91 to 96 % where `precise_enough` ends measuring.
 
     Raises:
         UsageError: `percentile` is not above 0 and below 100, or `confidence` not above 0 and below 1.

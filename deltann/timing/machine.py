@@ -26,7 +26,7 @@ from deltann.preprocess import load_pipeline
 from deltann.runner.cell import Limits, Work, begin, samples_needed
 from deltann.runner.cells import Listener
 from deltann.store import Cell, write_json
-from deltann.timing.calibration import FEWEST_EXPERIMENTS, Calibration, calibrate
+from deltann.timing.calibration import FEWEST_EXPERIMENTS, MACHINE, Calibration, calibrate
 from deltann.timing.estimate import runs_needed
 from deltann.timing.neighbours import pinned
 from deltann.timing.options import Options
@@ -123,7 +123,7 @@ def stored_calibration(here: Mapping[str, Any], percentile: float) -> dict[str, 
 
 
 def _file(here: Mapping[str, Any]) -> Path:
-    key = json.dumps([here.get(part) for part in ("node", "cpu", "cores")])
+    key = json.dumps([here.get(part) for part in MACHINE])
     return cache_dir() / "calibration" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 

@@ -16,6 +16,7 @@ from deltann.runner.cell import Limits
 from deltann.runner.cells import Listener
 from deltann.store import Run, RunStatus, write_json
 from deltann.timing import machine
+from deltann.timing.calibration import same_machine
 from deltann.timing.estimate import Estimate, runs_needed, slowdown
 from deltann.timing.inputs import stored_work
 from deltann.timing.options import Options
@@ -41,7 +42,8 @@ def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Non
     `FEWEST_ROUNDS` of them; then pairs that look different are measured once more, apart, in as many rounds.
 
     Raises:
-        UsageError: the run is unfinished or was timed already, its inputs are gone, or no such reference.
+        UsageError: the run is unfinished or was timed already, its inputs are gone, no such reference, an environment
+            is no longer what was compared, or what was interrupted began on another machine.
         Interrupted: Ctrl-C.
     """
     if run.status is not RunStatus.COMPLETE:
@@ -54,6 +56,10 @@ def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Non
             raise UsageError(f"{run.folder} is timed already: judge it anew with --from, or choose another --out")
         if before is not None and Options.from_json(before["options"]) != options:
             raise UsageError(f"{run.folder} holds timings asked for with other options: choose another --out")
+        if before is not None and not same_machine(before["host"], host()):
+            raise UsageError(
+                f"{run.folder} holds timings begun on another machine: go on there, or choose another --out"
+            )
         document = before or {
             "schema": SCHEMA,
             "deltann": registry.own_version(),
@@ -74,6 +80,10 @@ def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Non
             raise Interrupted(
                 f"interrupted; {len(measuring.rounds)} rounds are kept; to go on: deltann bench --out {run.folder}"
             ) from None
+        except UsageError:
+            if not measuring.rounds:
+                (folder / "timing.json").unlink()  # or the run would count as timed in vain
+            raise
         write_json(folder / "timing.json", {**document, "complete": True})
 
 
@@ -82,9 +92,10 @@ def _contenders(run: Run) -> dict[str, Contender]:
     found = {}
     works = {role: stored_work(run, role) for role in run.models}
     for cell in run.cells:
-        if run.record(cell).outcome.status is Status.OK:
+        record = run.record(cell)
+        if record.outcome.status is Status.OK:
             log = timing_folder(run) / "logs" / f"{cell.folder}.log"
-            found[str(cell)] = Contender(str(cell), cell, works[cell.role], run.outputs_folder(cell), log)
+            found[str(cell)] = Contender(str(cell), cell, works[cell.role], run.outputs_folder(cell), log, record.facts)
     return found
 
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deltann.cache import cache_dir
+from deltann.errors import UsageError
 from deltann.outcome import Outcome, Status
 from deltann.runner.cell import Limits, Work, begin, samples_needed
 from deltann.runner.local import WorkerProcess
@@ -31,13 +33,17 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contender:
-    """An environment to be timed: `name` tells it from the others, `expected` holds the outputs its cell stored."""
+    """An environment to be timed: `name` tells it from the others, `expected` holds the outputs its cell stored.
+
+    `facts` are those of its cell where it was compared; what is timed then has to be the same version and artifact.
+    """
 
     name: str
     cell: Cell
     work: Work
     expected: Path
     log: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,7 +73,7 @@ def measure_round(
     fails is left out from then on, and its outcome says how it failed.
 
     Raises:
-        UsageError: the disk is full.
+        UsageError: the disk is full, or a contender is no longer what was compared.
     """
     started = time.monotonic()
     while (spare := take()) is not None:  # started before anybody knew what it would be pinned to
@@ -117,6 +123,7 @@ def _load(contender: Contender, limits: Limits, pin: Sequence[int], ends: ExitSt
     ready = begun.ready.result()
     if begun.worker is None or ready.outcome.status is not Status.OK:
         return replace(measured, outcome=ready.outcome)
+    _check_same(contender, ready.facts)
     measured = replace(measured, load_s=ready.facts.get("load_s"), artifact_bytes=ready.facts.get("artifact_bytes"))
     request = {"op": "time", "expected": str(contender.expected.absolute()), **work.request(work.samples)}
     warm = begun.worker.request(request, limits.seconds)
@@ -130,6 +137,15 @@ def _load(contender: Contender, limits: Limits, pin: Sequence[int], ends: ExitSt
     return _Loaded(contender, begun.worker, warm.facts["pid"], measured)
 
 
+def _check_same(contender: Contender, facts: Mapping[str, Any]) -> None:
+    """Raise UsageError where another version or artifact was loaded than gave the stored outputs."""
+    for fact in ("version", "artifact"):
+        then, now = contender.facts.get(fact, facts[fact]), facts[fact]
+        if then != now:
+            what = f"{fact} {now}, and was {then}" if fact == "version" else "another artifact than it was"
+            raise UsageError(f"{contender.name} is {what} when it was compared: compare again, in another --out")
+
+
 def _slice(one: _Loaded, limits: Limits) -> Outcome | None:
     """Time a slice while all others are stopped; how it failed, if it did."""
     resume(one.pid)
@@ -138,6 +154,5 @@ def _slice(one: _Loaded, limits: Limits) -> Outcome | None:
         return reply.outcome
     pause(one.pid)
     one.slices.append(reply.facts["ns"])
-    checks = one.measured.checks + Checks(**reply.facts["checks"])
-    one.measured = replace(one.measured, checks=checks, peak_memory=reply.facts["peak_memory"])
+    one.measured = replace(one.measured, checks=one.measured.checks + Checks(**reply.facts["checks"]))
     return None

@@ -24,7 +24,7 @@ from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.store import write_json
 
 Kind = Literal["measure", "confirm"]
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError)
 """What reading a file that is not what it should be ends in."""
 
 
@@ -60,8 +60,8 @@ class Measured:
     """One environment in one round, which is one process of it.
 
     `seconds` [slices, runs] of single runs, empty where it did not come so far. `load_s`: seconds to load the artifact;
-    `first_s`: the first inference; `peak_memory`, `artifact_bytes`: bytes; None where not known. `outcome` says what
-    ended it early.
+    `first_s`: the first inference; `peak_memory`: bytes that the process held at most until that ended;
+    `artifact_bytes`; None where not known. `outcome` says what ended it early.
     """
 
     name: str

@@ -123,9 +123,13 @@ def document_of(run: Run) -> dict[str, Any] | None:
     """`timing.json`; None where the run was not timed.
 
     Raises:
-        UsageError: it is damaged, or of a newer schema.
+        UsageError: it is damaged, or of a newer schema, or a link among the times leads out of the run.
     """
-    path = timing_folder(run) / "timing.json"
+    path, root = timing_folder(run) / "timing.json", run.folder.resolve()
+    # A run may be a stranger's, and its times are read and added to.
+    for part in (path.parent, *path.parent.rglob("*")):
+        if not part.resolve().is_relative_to(root):
+            raise UsageError(f"{part} leads out of {run.folder}: refused; choose another run, or another --out")
     if not path.is_file():
         return None
     try:
@@ -247,8 +251,8 @@ def _bar(cell: CellTime) -> str | None:
 
 
 def _qualified(judgement: TimeJudgement, outputs: Verdict, cells: Sequence[CellTime]) -> TimeJudgement:
-    """Being faster counts where the answers are the same, and were seen to be computed."""
-    if judgement.verdict is not TimeVerdict.IMPROVED:
+    """Being as fast counts where answers were seen to be computed, and being faster where they are the same too."""
+    if judgement.verdict not in (TimeVerdict.IMPROVED, TimeVerdict.EQUIVALENT):
         return judgement
     if blind := [cell.name for cell in cells if not cell.checks.tells]:
         reason = (
@@ -256,6 +260,8 @@ def _qualified(judgement: TimeJudgement, outputs: Verdict, cells: Sequence[CellT
             "be told from new ones; give inputs that differ"
         )
         return replace(judgement, verdict=TimeVerdict.INCONCLUSIVE, reasons=(*judgement.reasons, reason))
+    if judgement.verdict is TimeVerdict.EQUIVALENT:
+        return judgement
     if outputs is Verdict.DIFFER:
         return replace(judgement, reasons=(*judgement.reasons, "but its outputs differ"))
     if outputs is not Verdict.AGREE:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
-from deltann.model import sha256_of
+from deltann.model import load_model
 from deltann.runner.cell import Limits
 from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
 from deltann.runner.memory import parse_memory
 from deltann.store import Run, RunStatus, open_run
+from deltann.timing.against import check_same_model
 from deltann.timing.machine import INPUTS
 from deltann.timing.measure import bench
 from deltann.timing.options import Options, with_threads
@@ -29,11 +30,16 @@ def bench_model(
     model: str | Path | None = None,
     backends: str | Iterable[str] | None = None,
     *,
+    reference: str | None = None,
+    margin: float | str | None = None,
+    budget: float | None = None,
+    percentile: float | None = None,
     threads: int | None = None,
+    pin: str | None = None,
+    beside: str | Path | None = None,
     out: str | Path | None = None,
     timeout: float | str | Sequence[str] = (),
     memory_limit: str = DEFAULT_MEMORY,
-    options: Mapping[str, Any] | None = None,
     listener: Listener = lambda _what, _doing, _done, _total: None,
     **asked: Any,
 ) -> tuple[Result, Timing]:
@@ -41,8 +47,16 @@ def bench_model(
 
     Args:
         model, backends: as `deltann.compare` takes them; needless where `out` is a finished comparison.
+        reference: the environment that the others are timed against; the first where None.
+        margin: the slowdown that must not go unnoticed, such as `0.05` or `"5%"`, which is the default.
+        budget: seconds that measuring may take (60).
+        percentile: of the runs (50, the median).
         threads: the option `threads` of every environment.
-        options: of `Options.of`; those of an interrupted bench in `out` where there are none.
+        pin: processors that the environments may use, such as `"0,1"` or `"0-3"`; all where None.
+        beside: a run whose times are to be put beside these (`deltann.timing.against`): refused before anything is
+            timed where it is of other work.
+        out, timeout, memory_limit, listener: as `deltann.compare` takes them. Where none of `reference`, `margin`,
+            `budget`, `percentile` and `pin` is given, an interrupted bench in `out` goes on with its own.
         asked: what else `deltann.compare` takes: inputs (16 random samples where absent), shape, preprocess, …
 
     Raises:
@@ -51,24 +65,25 @@ def bench_model(
     """
     import deltann
 
-    wanted = Options.of(**(options or {}))
+    chosen = {"reference": reference, "margin": margin, "budget": budget, "percentile": percentile, "pin": pin}
+    options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    wanted = Options.of(**options)
     texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
     limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
     environments = None if backends is None else parse_all(backends)
     if threads is not None:
         environments = with_threads(_needed("backends", environments), threads)
-        if wanted.reference and "threads" not in dict((reference := Environment.parse(wanted.reference)).options):
-            wanted = replace(wanted, reference=str(with_threads([reference], threads)[0]))
+        if wanted.reference and "threads" not in dict((base := Environment.parse(wanted.reference)).options):
+            wanted = replace(wanted, reference=str(with_threads([base], threads)[0]))
     run = None if out is None else _finished(Path(out), model, environments, asked)
     if run is None:
         environments = _needed("backends", environments)
         result = deltann.compare(
             _needed("model", model),
             [str(environment) for environment in environments],
-            **{"inputs": INPUTS, **asked},
             # What is timed is judged by one reference, and so are the outputs; by what their precision can give.
+            **{"inputs": INPUTS, "evidence": "arbiter", **asked},
             reference=wanted.reference or str(environments[0]),
-            evidence="arbiter",
             timeout=timeout,
             memory_limit=memory_limit,
             out=out,
@@ -78,6 +93,8 @@ def bench_model(
         result = deltann.load(run)
         if not options and (begun := document_of(run)) is not None:
             wanted = Options.from_json(begun["options"])
+    if beside is not None:
+        check_same_model(result.run, open_run(beside))
     bench(result.run, wanted, limits, listener)
     found = timing(result.run, result=result)
     if found is None:
@@ -97,12 +114,13 @@ def _finished(
     """The finished comparison in `out`, where there is one.
 
     Raises:
-        UsageError: it is of another model, other environments, or the request asks for its inputs anew.
+        UsageError: it is of another model, other environments, or the request asks for its inputs anew; or `model`
+            cannot be read.
     """
     if not (out / "run.json").is_file() or (run := open_run(out)).status is not RunStatus.COMPLETE:
         return None
     names = [str(cell) for cell in run.cells]
-    if model is not None and (not Path(model).is_file() or sha256_of(Path(model)) != run.models["model"].sha256):
+    if model is not None and load_model(model).sha256 != run.models["model"].sha256:
         what = "model"
     elif environments is not None and [str(environment) for environment in environments] != names:
         what = "backends"

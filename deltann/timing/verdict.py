@@ -12,17 +12,18 @@ the slowdown that must not go unnoticed. Then
 
 Why not "the best guess is above the margin": a slowdown of exactly the margin would be found half the time, as a coin
 would; and "the interval lies above the margin" would never find it. Why a second measurement: with 5 rounds, up to
-two comparisons in a hundred of an environment with itself look slower by chance; that this happens twice running is
-a matter of one in thousands. It need only say so at 95 % on one side, since what it is asked is one question and
-its direction is fixed. Where many pairs are judged, some would look different by chance alone, so the p-values are
+two simulated comparisons in a hundred of an environment with itself look slower by chance; that this happens twice
+running is a matter of one in thousands. It need only say so at 95 % on one side, since what it is asked is one question
+and its direction is fixed. Where many pairs are judged, some would look different by chance alone, so the p-values are
 adjusted for their number (Benjamini and Hochberg 1995): of the pairs flagged at 5 %, at most 5 % are expected to be
 flagged wrongly.
 
-Simulated rates (500 experiments on each of seven machines: processes that differ by 0.5 to 3 % for life, log-normal
-runs, drift, two clock rates, bursts of a neighbour up to ×4, stolen processor time; 5 to 12 rounds, stopped by
-`precise_enough`): REGRESSION of the same against itself 0 %; of a slowdown of 10 % 100 %; of 5 % at least 85 %, and
-73 % where all of that comes together. With 5 rounds alone and processes that differ by 3 %, 5 % is found 28 % of the
-time and 10 % 92 %: what helps is rounds. How a real machine does, `--calibrate` measures.
+Simulated rates (`benchmarks/simulated_times.py`, 500 experiments on each of seven machines: processes that differ by
+0.5 to 3 % for life, log-normal runs, drift, two clock rates, bursts of a neighbour up to ×4, stolen processor time; 5
+to 12 rounds, stopped by `precise_enough`): REGRESSION of the same against itself once in 3,500; of a slowdown of 10 %
+99 to 100 %; of 5 % 84 to 95 %, and 69 % where all of that comes together. With 5 rounds alone and processes that differ
+by 3 %, 5 % is found 31 % of the time and 10 % 93 %: what helps is rounds. How a real machine does, `--calibrate`
+measures.
 """
 
 from __future__ import annotations

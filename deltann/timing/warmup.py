@@ -23,8 +23,8 @@ def warm_up(series: Series) -> int | None:
     nothing can be said of the steady time, where its own first part is slower than its last part by more than 2 %
     and by more than four standard errors over the rounds, in every round.
 
-    All rounds must hold 4 slices or more. On simulated times without warm-up it drops a slice or two needlessly in 5
-    to 20 of 100 series, which costs nothing, and finds none steady in 1 of 100.
+    All rounds must hold 4 slices or more. Of simulated series without warm-up (`benchmarks/simulated_times.py`) 3 to
+    19 in 100 lose a slice or more needlessly, which costs little, and at most 4 in 1,000 are not found steady.
     """
     slices: int = min(seconds.shape[0] for seconds in series.rounds)
     half = slices // 2

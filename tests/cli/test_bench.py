@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -13,9 +14,10 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+import deltann
 from deltann.cli import main
 from deltann.store import open_run
-from deltann.timing import measure
+from deltann.timing import measure, study
 from deltann.timing.stored import timing
 
 SLOW = "faulty[milliseconds=3,symptom=SLOWDOWN]"
@@ -117,8 +119,41 @@ def test_a_timed_run_is_not_timed_again(benched, cli):
 def test_a_finished_comparison_of_something_else_is_refused(benched, cli, models):
     folder = benched[0]
     assert "--backends" in cli("bench", "--out", folder, "--backends", "faulty").error
-    assert "--model" in cli("bench", "--out", folder, "--model", models / "conv.onnx").error
+    assert "--model" in cli("bench", "--out", folder, "--model", models / "conv_bn_relu.onnx").error
     assert "--limit" in cli("bench", "--out", folder, "--limit", "2").error
+
+
+def test_what_is_no_model_is_told_in_a_line(benched, cli, tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to run")
+    assert "not an ONNX" in cli("bench", "--out", benched[0], "--model", tmp_path / "notes.txt").error
+    assert "no such file" in cli("bench", "--out", benched[0], "--model", tmp_path / "gone.onnx").error
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "words"),
+    [("conv_bn_relu.onnx", [], "another model"), ("classifier.onnx", ["--batch-size", "2"], "another --batch-size")],
+)
+def test_times_of_other_work_are_not_put_beside_these_before_any_is_taken(
+    benched, cli, models, tmp_path, monkeypatch, model, more, words
+):
+    monkeypatch.setattr(study, "bench", None)  # whoever measures fails otherwise
+    done = cli("bench", "--model", models / model, "--backends", f"faulty,{SAME}", "--inputs", "random:4", *more,
+               "--out", tmp_path / "run", "--against", benched[0])  # fmt: skip
+    assert words in done.error
+
+
+def test_python_takes_what_the_command_takes(adapters, models, tmp_path, monkeypatch):
+    del adapters
+    monkeypatch.setattr(measure, "HOPELESS", 0.0)
+    _, found = deltann.bench(
+        models / "classifier.onnx", ["faulty", SAME], inputs="random:4", reference=SAME, margin="7%", budget=9,
+        percentile=90, pin="0", out=tmp_path / "run", evidence="none",
+    )  # fmt: skip
+    asked = found.options
+    assert (asked.margin, asked.budget, asked.percentile, asked.reference, asked.pin) == (0.07, 9.0, 90.0, SAME, (0,))
+    named = inspect.signature(deltann.bench).parameters
+    assert {"margin", "budget", "percentile", "reference", "pin"} <= set(named)
+    assert "options" not in named
 
 
 @pytest.mark.parametrize(
@@ -224,12 +259,13 @@ def test_threads_are_set_everywhere_the_reference_included(cli, models, tmp_path
 def test_compare_times_too_and_ends_by_what_is_worse(adapters, models, tmp_path, monkeypatch):
     del adapters
     monkeypatch.setattr(measure, "HOPELESS", 1e9)
-    command = ["compare", "--model", str(models / "classifier.onnx"), "--backends", f"faulty,{SLOW}", "--inputs",
+    slow = SLOW.replace("]", ",threads=2]")  # of its own at load, or there is nothing to judge its outputs by
+    command = ["compare", "--model", str(models / "classifier.onnx"), "--backends", f"faulty,{slow}", "--inputs",
                "random:4", "--bench", "--budget", "1", "--margin", "20%", "--out", str(tmp_path / "run")]  # fmt: skip
     done = CliRunner().invoke(main, [*command, "--json", str(tmp_path / "all.json")])
     document = json.loads((tmp_path / "all.json").read_text())
     assert document["verdict"] == "AGREE"
-    assert pair(document, SLOW)["verdict"] == "REGRESSION"
+    assert pair(document, slow)["verdict"] == "REGRESSION"
     assert done.exit_code == document["exit_code"] == 1
     assert "REGRESSION" in done.stdout
     again = CliRunner().invoke(main, ["report", str(tmp_path / "run")])

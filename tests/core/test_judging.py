@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import deltann
+from deltann.comparison import triage
 from deltann.comparison.attribution import Sure
 from deltann.comparison.evidence import Arbitration, Sabotage, Sabotaged
 from deltann.comparison.flips import Kind
@@ -446,6 +447,50 @@ def test_good_outputs_agree_by_the_same_questions(judge, asked):
     assert (
         judge({"ort": {"y": SCORES, "z": OTHER}, "tvm": {"y": SCORES, "z": OTHER}}, limits=ASKED[asked]).exit_code == 0
     )
+
+
+def declare(run, *names):
+    """The run's model declares further outputs, shaped as the first."""
+    path = run.folder / "run.json"
+    document = json.loads(path.read_text())
+    (_, dtype, shape), *_ = outputs = document["models"]["model"]["outputs"]
+    outputs += [[name, dtype, shape] for name in names]
+    path.write_text(json.dumps(document))
+    return deltann.load(run.folder)
+
+
+@pytest.mark.parametrize("found", [None, arbiter()])
+def test_an_output_that_the_model_declares_and_neither_side_gives_is_a_difference(judge, found):
+    cells = {"ort": rounded(0), "tvm": rounded(1)}
+    whole = judge(cells, found)
+    assert whole.verdict is Verdict.AGREE
+    result = declare(whole.run, "z")
+    assert (result.verdict, result.exit_code) == (Verdict.DIFFER, 1)
+    assert "output 'z', which the model declares, is missing from both sides" in result.compared[0].judgement.reasons
+    one = declare(judge({"ort": rounded(0), "tvm": {"y": rounded(1), "z": OTHER}}).run, "z")
+    reasons = one.compared[0].judgement.reasons
+    assert (one.verdict, sum("'z'" in reason for reason in reasons)) == (Verdict.DIFFER, 1), "told once"
+
+
+def test_two_environments_with_one_defect_do_not_agree(judge):
+    """Both give other classes than float64, and more of them than it has."""
+    wide = np.concatenate([SCORES, SCORES + 9], axis=1)
+    other = wide.copy()
+    other[0] = -other[0]  # a flip between classes that the arbiter does not know
+    for second in (wide.copy(), other):
+        result = judge({"ort": wide, "tvm": second}, arbiter(SCORES.astype("f8"), np.arange(N)))
+        assert result.verdict is Verdict.DIFFER
+        assert "a sample has the shape [16], and float64's [8]" in " ".join(result.compared[0].judgement.reasons)
+    result = judge({"ort": {"y": SCORES, "z": OTHER}, "tvm": {"y": SCORES, "z": OTHER}}, arbiter(SCORES.astype("f8")))
+    assert result.verdict is Verdict.AGREE
+
+
+def test_the_arbiters_scores_are_gone_through_once_whatever_the_cells(judge, monkeypatch):
+    calls = []
+    real = triage.moved
+    monkeypatch.setattr(triage, "moved", lambda *asked: calls.append(asked) or real(*asked))
+    assert judge(FAITHFUL, arbiter(), facts=BF16).verdict is Verdict.AGREE
+    assert len(calls) == 1
 
 
 def test_a_run_of_no_samples_is_none(judge, tmp_path):

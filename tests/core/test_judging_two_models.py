@@ -140,3 +140,27 @@ def test_tolerances_and_limits_go_by_the_second_models_names(write):
 
 def test_outputs_swapped_by_the_second_model_differ(write):
     assert deltann.load(write(rounded(1), rounded(2)[:, ::-1].copy())).verdict is Verdict.DIFFER
+
+
+def test_power_is_judged_as_pairs_of_two_models_are(write):
+    """Float64 would notice these copies, and judges no pair of two models."""
+    run = write(rounded(1), rounded(2))
+    for role, name in (("model", "y"), ("against", "z")):
+        write_arbitration(run, arbiter(EXACT, name), role)
+        sound = {name: rounded(9)[SEEN]}
+        slight = {name: sound[name] * np.float32(1 + 4e-4)}
+        write_sabotage(run, Sabotage("ort", sound, (Sabotaged("a", "graph", "fault", slight),)), role)
+    result = deltann.load(run)
+    assert [power.noticed for power in result.weighed.powers.values()] == [0, 0]
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_output_that_neither_model_gave_is_a_difference(write):
+    run = write(rounded(1), rounded(2))
+    document = dict(run.document)
+    for model in document["models"].values():
+        model["outputs"].append(["aux", "float32", ["batch", 3]])
+    write_json(run.folder / "run.json", document)
+    result = deltann.load(run.folder)
+    assert result.verdict is Verdict.DIFFER
+    assert "output 'aux', which the model declares, is missing from both sides" in result.compared[0].judgement.reasons

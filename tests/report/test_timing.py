@@ -146,6 +146,34 @@ def test_a_calibration_says_what_is_found_and_how_often_it_errs(detectable, word
     json.dumps(calibration_json(found), allow_nan=False)
 
 
+def test_it_is_told_by_what_the_machine_was_calibrated(tmp_path):
+    run = a_run(tmp_path, "a", "b")
+    found = Calibration(20, 0, 5, 1, 0.01, 0.24, 0.04, 0.01, 0.05, 50.0, HOST)
+    by = {"model": "conv.onnx", "environment": "ort[threads=1]", "pin": [0], "created": "2026-01-01"}
+    write_times(run, {"a": 0.0, "b": 0.0}, calibration={**by, "calibration": found.to_json()})
+    assert "This machine (calibrated 2026-01-01 by ort[threads=1] on conv.onnx) finds" in words(screen(timing(run)))
+    assert timing_json(timing(run))["calibrated_by"] == by
+    write_times(run, {"a": 0.0, "b": 0.0})
+    assert "calibrated 2026" not in words(screen(timing(run)))
+    assert timing_json(timing(run))["calibrated_by"] is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_numbers_that_are_none_are_null(tmp_path, number):
+    run = a_run(tmp_path, "a", "b")
+    write_times(run, {"a": 0.0, "b": 0.0})
+    path = tmp_path / "timing" / "rounds" / "000" / "round.json"
+    data = json.loads(path.read_text())
+    data["took_s"] = data["cells"][0]["load_s"] = number
+    path.write_text(json.dumps(data))
+    for place in (tmp_path / "timing" / "rounds").iterdir():
+        np.save(place / "0.npy", np.full((12, 5), np.nan))
+    told = json.loads(json.dumps(timing_json(timing(run)), allow_nan=False))
+    assert told["took_s"] is None
+    assert told["cells"][0]["ms"] is None
+    assert told["cells"][1]["ms"] > 0
+
+
 def test_the_json_holds_it_all(tmp_path):
     run = a_run(tmp_path, "a", "b", "c")
     write_times(run, {"a": 0.0, "b": 0.3, "c": 0.0}, failed={"c": CRASH}, options=Options(0.1))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltann.comparison.noise import describe, self_noise
+from deltann.comparison.noise import OutputNoise, describe, self_noise
 from deltann.comparison.tolerance import Tolerances
 from deltann.tasks import Task
 
@@ -149,3 +149,10 @@ def test_no_change_of_a_bit_goes_unnoticed(row, column, value):
     same = again.tobytes() == SCORES[:8].tobytes()
     assert found.identical is same
     assert (describe(found) is None) is same
+
+
+def test_beyond_the_tolerance():
+    for how in ({"outside": 1}, {"labels_changed": 1}, {"problem": "it is missing"}):
+        assert OutputNoise("y", 8, False, **how).beyond
+    assert not OutputNoise("y", 8, False, max_abs=1e-9, rms=1e-9).beyond
+    assert not OutputNoise("y", 8, True).beyond

@@ -25,10 +25,10 @@ def swapped():
 def test_what_is_noticed_is_counted_by_how_and_by_kind():
     shifted = SOUND + np.float32(0.5)  # moves every number, and no label
     found = power(copies(swapped(), SOUND.copy(), None, shifted), Tolerances(), {}, None)
-    assert (found.copies, found.noticed, found.by_numbers, found.by_labels) == (4, 3, 2, 1)
+    assert (found.copies, found.noticed, found.by_numbers, found.by_labels) == (3, 2, 2, 1), "one did not run"
     assert found.missed == ("graph: fault 1",)
-    assert dict(found.by_kind) == {"layout": (2, 2), "graph": (1, 2)}
-    assert found.interval[0] < 0.75 < found.interval[1]
+    assert dict(found.by_kind) == {"layout": (1, 1), "graph": (1, 2)}
+    assert found.interval[0] < 2 / 3 < found.interval[1]
     assert found.enough
 
 
@@ -64,6 +64,7 @@ def test_a_copy_that_says_nan_is_noticed():
 
 def test_no_copies_tell_nothing():
     assert power(copies(), Tolerances(), {}, None) is None
+    assert power(copies(None, None), Tolerances(), {}, None) is None
 
 
 def test_like_copies_are_told_apart():

@@ -66,6 +66,9 @@ def test_coarser():
         ("model", "integers", P.FLOAT32),
         ("model", "int32", P.FLOAT32),
         ("no such precision", None, P.FLOAT32),
+        (None, "dynamic", P.FLOAT32),  # a word of options
+        ("model", "float32 (dynamic shapes, int8 unused)", P.FLOAT32),
+        ("model", "fused_int8_foo", P.FLOAT32),
     ],
 )
 def test_a_cell_is_judged_by_the_coarsest_of_what_was_asked_for_and_what_was_told(option, actual, expected):
@@ -88,7 +91,13 @@ def test_the_models_own_type_is_the_best_there_is():
     [
         ("cuDNN may compute float32 convolutions in TF32 (torch.backends.cudnn.allow_tf32)", P.TF32),
         ("12 Convolution in bfloat16, 3 FullyConnected in float32; denormals are flushed to zero", P.BFLOAT16),
+        ("CUDAExecutionProvider may compute float32 products in TF32 (use_tf32=1)", P.TF32),
+        ("weights stored 97 % in int8, 3 % in float32", P.INT8),
+        ("weights stored 97 % in float32, 3 % in float16", P.FLOAT16),
         ("oneDNN on", P.FLOAT32),
+        ("dynamic shapes were made static", P.FLOAT32),
+        ("not scheduled, so slow: fused_int8_foo, int8, bfloat16", P.FLOAT32),
+        ("no int8 kernels; oneDNN computes in float32 and never in bfloat16", P.FLOAT32),
         ("", P.FLOAT32),
     ],
 )

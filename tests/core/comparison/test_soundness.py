@@ -178,8 +178,10 @@ def test_integers_below_float32_are_sound_or_not_judged():
     labels = EXACT.argmax(axis=1)
     assert judged(labels, P.BFLOAT16, exact=labels, single=labels).sound
     found = judged(labels + 1, P.BFLOAT16, exact=labels, single=labels)
-    assert found.sound is None
+    assert (found.sound, found.error, found.may_turn) == (None, 1, True)
     assert "bfloat16" in found.unjudged
+    assert not judged(labels, exact=labels, single=labels).may_turn
+    assert not judged(SINGLE, P.BFLOAT16).may_turn
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -235,21 +237,27 @@ def test_float16_may_overflow_where_the_number_is_too_large_for_it():
         (SINGLE[:, :9], "shape"),
         (SINGLE[:, :, None], "shape"),
         (SINGLE[:38], "38 samples"),
-        (SINGLE.astype("i4"), "it is int32, and the arbiter's is float64"),
+        (SINGLE.astype("i4"), "it is int32, and float64's is float64"),
         (SINGLE.astype("c8"), "complex64"),
         (SINGLE.astype("U9"), "neither a number"),
     ],
 )
-def test_what_cannot_be_judged_says_why(candidate, reason):
+def test_what_is_no_array_as_the_arbiters_is_unsound_and_says_why(candidate, reason):
     found = judged(candidate)
-    assert (found.sound, found.error, found.bound) == (None, None, None)
-    assert reason in found.unjudged
+    assert (found.sound, found.error, found.bound, found.unjudged) == (False, None, None, None)
+    assert reason in found.unlike
+    assert judged(SINGLE).unlike is None
 
 
-def test_a_missing_output_is_not_judged_and_an_extra_one_is_left_out():
+def test_what_the_arbiter_gives_and_no_number_is_is_not_judged():
+    found = judged(SINGLE, exact=EXACT.astype("U9"))
+    assert (found.sound, found.unlike) == (None, None)
+    assert "neither a number" in found.unjudged
+
+
+def test_a_missing_output_is_unsound_and_an_extra_one_is_left_out():
     (found,) = soundness({"z": SINGLE}, arbitration(), P.FLOAT32)
-    assert (found.output, found.sound) == ("y", None)
-    assert "no such output" in found.unjudged
+    assert (found.output, found.sound, found.unlike) == ("y", False, "it is missing")
 
 
 def test_where_nothing_is_finite_nothing_is_judged():

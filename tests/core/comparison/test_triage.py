@@ -5,8 +5,9 @@ from deltann.comparison.evidence import Arbitration
 from deltann.comparison.flips import Flip, Kind, flips
 from deltann.comparison.output import compare_outputs
 from deltann.comparison.precision import Precision
+from deltann.comparison.soundness import Soundness, soundness
 from deltann.comparison.tolerance import Tolerance
-from deltann.comparison.triage import Side, count, triage, triaged
+from deltann.comparison.triage import Scores, Side, count, triage, triaged
 from deltann.tasks.classification import predictions
 
 ROUNDING, COARSE = 1e-3, 0.1
@@ -98,12 +99,25 @@ def test_a_comparison_is_counted_anew():
     b[0, order[-2]] += np.float32(2e-7)
     worse = np.argsort(truth[1])
     b[1, worse[0]] = 20
-    both = Side.of(arbitration, "y", Precision.FLOAT32, True)
+    scores = Scores.of(arbitration, "y")
+    both = scores.side(Soundness("y", 40, Precision.FLOAT32, sound=True))
     found = triaged(compare_outputs({"y": a}, {"y": b}), {"y": (both, both)}).outputs[0].classification
     assert (found.disagreements, found.ties, found.by_precision, found.beyond_rounding) == (2, 1, 0, 1)
     assert count(found.flips)[Kind.FAULT] == 1
     assert found.flips[1].wrong == "b"
-    assert Side.of(arbitration, "z", Precision.FLOAT32, True) is None
+    assert Scores.of(arbitration, "z") is None
+    coarse = scores.side(Soundness("y", 40, Precision.BFLOAT16, sound=False))
+    assert (coarse.rounding, coarse.sound) == (both.rounding, False)
+    assert coarse.allowed > both.allowed == both.rounding
+
+
+def test_a_side_of_more_classes_than_the_arbiters_is_none():
+    truth = np.random.default_rng(0).normal(size=(40, 5))
+    arbitration = Arbitration("torch", np.arange(40), 40, {"y": truth}, {"y": truth.astype("f4")})
+    wide = np.concatenate([truth, truth + 9], axis=1).astype("f4")
+    for array, known in ((wide, False), (truth.astype("f4"), True)):
+        (judged,) = soundness({"y": array}, arbitration, Precision.FLOAT32)
+        assert (Scores.of(arbitration, "y").side(judged) is not None) is known
 
 
 def test_counting_names_every_kind():

@@ -157,6 +157,81 @@ def test_labels_that_change_as_often_by_themselves_are_not_blamed_on_the_pair():
     assert judged(LOGITS, other, rarer, limit=0.01)[0] is Verdict.DIFFER
 
 
+def swapped(rows, by):
+    """The two best scores of some rows exchanged, `by` apart; noise of another sign all over on the other side."""
+    a = LOGITS.copy()
+    for row in range(rows):
+        low, high = np.argsort(a[row])[-2:]
+        a[row, low] = a[row, high] - np.float32(by)
+    b = a.copy()
+    for row in range(rows):
+        low, high = np.argsort(a[row])[-2:]
+        b[row, [low, high]] = a[row, [high, low]]
+    return a, b
+
+
+def test_noise_that_changed_no_label_explains_no_rate_that_it_does_not_reach():
+    """The pair is no further apart than the side from itself, all in all; but clear labels it never turned."""
+    far, near = swapped(20, 2.0), swapped(20, 0.02)
+    noise = OutputNoise("y", 16, False, max_abs=0.1, rms=float(np.sqrt(np.mean((far[0] - far[1]) ** 2))))
+    assert judged(*near, limit=0.01)[0] is Verdict.DIFFER
+    assert judged(*near, PairEvidence(noise=({}, {"y": noise})), 0.01)[0] is Verdict.INCONCLUSIVE
+    assert judged(*far, PairEvidence(noise=({}, {"y": noise})), 0.01)[0] is Verdict.DIFFER
+    turned = replace(noise, labels_changed=4)
+    assert judged(*far, PairEvidence(noise=({}, {"y": turned})), 0.01)[0] is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [(Kind.FAULT, "b"), (Kind.BEYOND_ROUNDING, None)])
+def test_noise_that_changed_no_label_explains_no_flip_that_it_does_not_reach(kind, wrong):
+    def of(by, noise):
+        (output,) = (found := compare_outputs(*({"y": side} for side in swapped(20, by)), sides=SIDES)).outputs
+        flips = tuple(replace(flip, kind=kind, wrong=wrong) for flip in output.classification.flips)
+        classes = replace(output.classification, flips=flips, ties=0, beyond_rounding=len(flips))
+        made = replace(output, numeric=replace(output.numeric, outside=0), classification=classes)
+        return judge(replace(found, outputs=(made,)), None, PairEvidence(noise=({}, {"y": noise}))).verdict
+
+    noise = OutputNoise("y", 16, False, max_abs=0.1, rms=1.0)
+    assert of(0.02, noise) is Verdict.INCONCLUSIVE
+    assert of(2.0, noise) is Verdict.DIFFER
+    assert of(2.0, replace(noise, labels_changed=4)) is Verdict.INCONCLUSIVE
+    assert of(0.02, replace(noise, rms=1e-6)) is Verdict.DIFFER
+
+
+def test_integers_that_coarse_rounding_may_turn_are_a_doubt():
+    truth = RNG.integers(0, 5, size=(50, 8, 8))
+    other = truth.copy()
+    other[::3, 2] += 1
+    found = Arbitration("torch", np.arange(50), 50, {"y": truth}, {"y": truth})
+
+    def evidence(precision, arbitration=found):
+        sides = ((truth, Precision.FLOAT32), (other, precision))
+        entries = [{"y": soundness({"y": side}, arbitration, p)[0]} for side, p in sides]
+        return PairEvidence(sound=(entries[0], entries[1]))
+
+    verdict, reasons = judged(truth, other, evidence(Precision.BFLOAT16))
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "integers may come from comparisons, which rounding to bfloat16 turns" in reasons
+    assert judged(truth, other, evidence(Precision.FLOAT32))[0] is Verdict.DIFFER
+    assert judged(truth, other)[0] is Verdict.DIFFER
+    exact = parse_tolerances(["0"], ["0"])
+    assert judged(truth, other, evidence(Precision.BFLOAT16), None, exact)[0] is Verdict.DIFFER, "the user's own"
+    assert judged(truth, truth.copy(), evidence(Precision.BFLOAT16))[0] is Verdict.AGREE
+    few = Arbitration("torch", np.array([1, 2]), 2, {"y": truth[1:3]}, {"y": truth[1:3]})  # both are sound there
+    assert judged(truth, other, evidence(Precision.INT8, few))[0] is Verdict.INCONCLUSIVE
+    assert judged(truth, other, evidence(Precision.FLOAT32, few))[0] is Verdict.DIFFER
+
+
+@pytest.mark.parametrize("limit", [None, 1.0])
+def test_outputs_unlike_the_arbiters_differ_though_the_sides_are_equal(limit):
+    a = rounded(1)
+    short, whole = sound(a[:, :3], a[:, :3]), sound(a, a)
+    for tolerances in (None, parse_tolerances(["0.1"], ["0.1"])):
+        verdict, reasons = judged(a[:, :3], a[:, :3].copy(), short, limit, tolerances)
+        assert verdict is Verdict.DIFFER
+        assert "ort gives no array as float64 does: a sample has the shape [3, 5], and float64's [4, 5]" in reasons
+        assert judged(a, a.copy(), whole, limit, tolerances)[0] is Verdict.AGREE
+
+
 def test_flips_count_by_their_kind():
     comparison = compare_outputs({"y": LOGITS}, {"y": flipped(3)}, parse_tolerances(["1e-9"], ["1e-9"]), sides=SIDES)
     (output,) = comparison.outputs

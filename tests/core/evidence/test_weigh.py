@@ -211,3 +211,37 @@ def test_samples_run_in_batches_leave_out_what_has_no_row_for_each(make):
     found = weighed(run)
     assert set(run.outputs(Cell("ort"))) == {"y", "mean"}
     assert [(entry.output, entry.samples, entry.sound) for entry in found.sound[Cell("ort")]] == [("y", 11, True)]
+
+
+@pytest.mark.parametrize(
+    ("weights", "precision"),
+    [("float16", Precision.FLOAT16), ("bfloat16", Precision.BFLOAT16), (None, Precision.FLOAT32)],
+)
+def test_a_model_of_half_weights_makes_every_cell_one_whatever_its_inputs_are(make, weights, precision):
+    run = make({"ort": SINGLE, "tvm": SINGLE}, facts={"tvm": {"actual": {"precision": "float32"}}})
+    write_json(evidence_folder(run, "model") / "evidence.json", {"weights": weights})
+    assert set(weighed(run).precisions.values()) == {precision}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"actual": ["float32"]},
+        {"actual": "float32"},
+        {"actual": {"precision": 5}},
+        {"actual": {"note": None}},
+        {"options": ["precision"]},
+        {"repeat_failed": ["no"]},
+        {"repeat_failed": "it failed", "repeated": "many"},
+    ],
+)
+def test_facts_of_the_wrong_type_are_damage(make, facts):
+    run = make({"ort": SINGLE, "tvm": SINGLE}, facts={"tvm": facts})
+    with pytest.raises(UsageError, match=r"the record of tvm is damaged \(facts\.\w+\); run the comparison again"):
+        weighed(run)
+
+
+def test_facts_that_were_not_told_are_none(make):
+    facts = {"actual": None, "options": None, "repeat_failed": None, "repeated": None}
+    run = make({"ort": SINGLE, "tvm": SINGLE}, facts={"tvm": facts})
+    assert set(weighed(run).precisions.values()) == {Precision.FLOAT32}

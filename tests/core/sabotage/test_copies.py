@@ -205,3 +205,19 @@ def test_nothing_but_numpy_and_onnx_is_needed() -> None:
     )
     assert "import onnxruntime" not in text
     assert "import torch" not in text
+
+
+def test_a_copy_that_the_checker_refuses_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    proto = MODELS["conv_bn_relu"]().proto
+    whole, real = sabotage(proto, 8, seed=0), onnx.checker.check_model
+    refused = {copy.proto.SerializeToString(deterministic=True) for copy in whole[::2]}
+
+    def refuse(copy: onnx.ModelProto) -> None:
+        if copy.SerializeToString(deterministic=True) in refused:
+            raise onnx.checker.ValidationError("for a test")
+        real(copy)
+
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    made = sabotage(proto, 8, seed=0)
+    assert len(made) == len(whole) == 8
+    assert not {copy.proto.SerializeToString(deterministic=True) for copy in made} & refused

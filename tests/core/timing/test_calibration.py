@@ -93,6 +93,7 @@ def test_it_holds_for_its_own_host(simulate: Simulate) -> None:
     assert calibration.holds_for({**HOST, "python": "3.13.1"})
     assert not calibration.holds_for({**HOST, "cpu": "another processor"})
     assert not calibration.holds_for({**HOST, "cores": 4})
+    assert not calibration.holds_for({**HOST, "node": "bench2"})
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from deltann.outcome import Status, Symptom
 from deltann.result import Result
 from deltann.runner.cell import Limits
 from deltann.runner.deadlines import parse_deadlines
-from deltann.store import Cell
+from deltann.store import Cell, Run, open_run
 from deltann.testing.faulty import ENTRY
 from deltann.testing.models import MODELS
 from deltann.testing.registration import registered
@@ -126,10 +129,61 @@ def test_a_model_that_changed_is_told(compared):
     proto.doc_string = "another"
     try:
         onnx.save_model(proto, path)
-        with pytest.raises(UsageError, match="no longer what"):
+        with pytest.raises(UsageError, match="no longer the model"):
             stored_work(compared.run, "model")
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("content", [b"root:x:0:0:secret words", b"", None])
+def test_a_file_that_a_strangers_run_names_is_not_told_of(compared, tmp_path, monkeypatch, content):
+    path = tmp_path / "anything"
+    if content is not None:
+        path.write_bytes(content)
+    document = json.loads(json.dumps(compared.run.document))
+    document["models"]["model"]["path"] = str(path)
+    with pytest.raises(UsageError) as told:
+        stored_work(Run(compared.run.folder, document), "model")
+    assert str(told.value).startswith(f"{path} is no longer the model that")
+    assert "secret" not in str(told.value)
+    if content:
+        document["models"]["model"]["sha256"] = hashlib.sha256(content).hexdigest()
+        monkeypatch.setattr(onnx, "load", None)
+        assert stored_work(Run(compared.run.folder, document), "model").samples == 5
+
+
+def test_a_model_with_its_weights_beside_it_is_known_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("DELTANN_CACHE", str(tmp_path / "cache"))
+    proto = MODELS["classifier"]().proto
+    onnx.save_model(proto, tmp_path / "model.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    with registered(faulty=ENTRY):
+        run = deltann.compare(tmp_path / "model.onnx", f"{SOUND},{TWIN}", inputs="random:2", out=tmp_path / "run").run
+    assert stored_work(run, "model").samples == 2
+    weights = bytearray((tmp_path / "weights").read_bytes())
+    weights[0] ^= 1
+    (tmp_path / "weights").write_bytes(weights)
+    with pytest.raises(UsageError, match="no longer the model"):
+        stored_work(run, "model")
+
+
+@pytest.mark.parametrize("fact", ["version", "artifact"])
+def test_what_is_no_longer_what_was_compared_is_not_timed(compared, fact):
+    same = [replace(one, facts=compared.run.record(one.cell).facts) for one in contenders(compared, SOUND)]
+    rng = np.random.default_rng(0)
+    assert measure_round("measure", same, LIMITS, (), rng, 0.0, 1, lambda _: None).measured[0].outcome is None
+    other = [replace(one, facts={**one.facts, fact: "another"}) for one in same]
+    with pytest.raises(UsageError, match=rf"{SOUND} is .*{fact}.* compare again"):
+        measure_round("measure", other, LIMITS, (), rng, 0.0, 1, lambda _: None)
+
+
+def test_a_bench_of_an_upgraded_engine_is_refused_and_leaves_no_times(compared, tmp_path):
+    shutil.copytree(compared.run.folder, tmp_path / "run", ignore=shutil.ignore_patterns("timing"))
+    run = open_run(tmp_path / "run")
+    record = run.record(Cell(TWIN))
+    run.save_record(replace(record, facts={**record.facts, "version": "0.0.1"}))
+    with pytest.raises(UsageError, match=r"and was 0\.0\.1 when it was compared"):
+        bench(run, Options(), LIMITS, lambda *_: None)
+    assert document_of(run) is None
 
 
 class TestStopping:
@@ -217,6 +271,24 @@ class TestStopping:
         assert self.bench(run, budget=1000.0).complete
         assert len(made) == 5
         assert len(load_rounds(timing_folder(run))) == 5
+
+    def test_what_was_interrupted_on_another_machine_does_not_go_on(self, made, run, monkeypatch):
+        def stopped(*_):
+            raise KeyboardInterrupt
+
+        fake = measure.measure_round
+        monkeypatch.setattr(measure, "measure_round", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            self.bench(run)
+        monkeypatch.setattr(measure, "measure_round", fake)
+        here = host()
+        for part, other in (("node", "elsewhere"), ("cpu", "another processor"), ("cores", 999)):
+            monkeypatch.setattr(measure, "host", lambda part=part, other=other: {**here, part: other})
+            with pytest.raises(UsageError, match="another machine"):
+                self.bench(run)
+        assert not made
+        monkeypatch.setattr(measure, "host", lambda: {**here, "python": "3.99"})
+        assert self.bench(run).complete
 
     @pytest.mark.usefixtures("made")
     def test_a_run_is_timed_once(self, run):

@@ -184,6 +184,17 @@ def test_signs_of_life_come_between_long_runs(make, monkeypatch):
     assert told
 
 
+def test_peak_memory_is_without_what_is_kept_here(make, monkeypatch):
+    """The batches that slices go through, and the outputs that wait for being compared, are not the environment's."""
+    loop = make(Executable())
+    seen = []
+    monkeypatch.setattr(timed, "peak_memory", lambda: seen.append(len(loop._pool)) or 7)
+    assert loop.warm_up()["peak_memory"] == 7
+    assert "peak_memory" not in loop.slice()
+    assert seen == [1]
+    assert len(loop._pool) == 4
+
+
 def test_peak_memory_is_that_of_this_process():
     before = timed.peak_memory()
     block = np.ones(64 << 20, np.uint8)

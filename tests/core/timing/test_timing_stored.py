@@ -102,6 +102,15 @@ def test_faster_where_staleness_could_not_be_seen_is_not_believed(tmp_path):
     assert "earlier run" in found.pairs[0].reasons[-1]
 
 
+def test_as_fast_where_staleness_could_not_be_seen_is_not_believed(tmp_path):
+    run = a_run(tmp_path, names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": 0.0}, checks={"b": Checks(60, tells=False)})
+    found = timing(run)
+    assert verdicts(found) == {"b": TimeVerdict.INCONCLUSIVE}
+    assert "earlier run" in found.pairs[0].reasons[-1]
+    assert found.exit_code == 4
+
+
 def test_slower_is_believed_all_the_same(tmp_path):
     run = a_run(tmp_path, names=("a", "b"))
     write_times(run, {"a": 0.0, "b": 0.5}, checks={"b": Checks(60, tells=False)})
@@ -198,6 +207,38 @@ def test_a_damaged_round_is_told_in_a_line(tmp_path, content):
     (tmp_path / "timing" / "rounds" / "000" / "round.json").write_text(content)
     with pytest.raises(UsageError, match="damaged"):
         timing(run)
+
+
+def test_an_infinite_number_of_bytes_is_damage(tmp_path):
+    run = a_run(tmp_path, names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": 0.0})
+    path = tmp_path / "timing" / "rounds" / "000" / "round.json"
+    data = json.loads(path.read_text())
+    data["cells"][0]["peak_memory"] = float("inf")
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="damaged"):
+        timing(run)
+
+
+@pytest.mark.parametrize(
+    "part", ["", "timing.json", "rounds", "rounds/000", "rounds/000/0.npy", "rounds/000/round.json"]
+)
+def test_times_that_lead_out_of_the_run_are_refused(tmp_path, part):
+    run = a_run(tmp_path / "run", names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": 0.0})
+    inside, outside = tmp_path / "run" / "timing" / part, tmp_path / "elsewhere"
+    inside.rename(outside)
+    inside.symlink_to(outside)
+    with pytest.raises(UsageError, match="leads out of"):
+        timing(run)
+
+
+def test_a_link_within_the_run_is_followed(tmp_path):
+    run = a_run(tmp_path / "run", names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": 0.0})
+    (tmp_path / "run" / "timing").rename(tmp_path / "run" / "times")
+    (tmp_path / "run" / "timing").symlink_to(tmp_path / "run" / "times")
+    assert verdicts(timing(run)) == {"b": TimeVerdict.EQUIVALENT}
 
 
 @pytest.mark.parametrize("spoilt", [{"options": {}}, {"complete": 3}, {"host": None}, {"calibration": {"x": 1}}])
