@@ -79,7 +79,7 @@ def _cells(result: Result, letters: dict[str, str]) -> Table:
         table.add_row(
             letters[row["cell"]],
             _text(row["cell"]),
-            _text(" ".join(filter(None, (row["status"], row["symptom"]))) if failed else "OK", "red" * failed),
+            _text(" ".join(filter(None, (row["status"], row["symptom"]))), "red" * (failed or bool(row["symptom"]))),
             *([accuracy] if labelled else []),
             "-" if row["median_ms"] is None else f"{row['median_ms']:.3g}",
             _text(row["version"] or "-"),

@@ -49,6 +49,8 @@ def _evidence(result: Result) -> dict[str, Any]:
     """By role what the arbiter is and the power of the inputs; by cell its soundness and self-noise."""
     weighed = result.weighed
     return {
+        # Rates of labels then hold for noise, and for nobody's data.
+        "random_inputs": result.run.document["inputs"]["source"].startswith("random"),
         "arbiter": {
             role: {
                 "environment": found.environment,
