@@ -34,7 +34,7 @@ def accuracies(
     for cell, outputs in ok.items():
         misfits = []
         for name, scores in outputs.items():
-            task = tasks.of(run.common_name(cell, name), scores)
+            task = tasks.of(run.common_name(cell.role, name), scores)
             if task is Task.CLASSIFICATION and len(scores) == len(labels["values"]):
                 scores = without_trailing_ones(scores)
                 try:

@@ -181,7 +181,7 @@ def sample_tables(run: Run, records: Sequence[CellRecord], tasks: Sequence[str] 
     for record in records:
         outputs = run.outputs(record.cell) if record.outcome.status is Status.OK else {}
         for output, scores in outputs.items():
-            task = asked.of(run.common_name(record.cell, output), scores)
+            task = asked.of(run.common_name(record.cell.role, output), scores)
             if task is not Task.CLASSIFICATION or len(scores) != len(names):
                 continue
             found = predictions(without_trailing_ones(scores))

@@ -115,7 +115,7 @@ def _summaries(
     run: Run, cell: Cell, outputs: Mapping[str, npt.NDArray[Any]], tolerances: Tolerances, tasks: Tasks
 ) -> dict[str, Summary]:
     """What each output tells by itself, taken once for all the pairs that the cell is in."""
-    names = {name: run.common_name(cell, name) for name in outputs}
+    names = {name: run.common_name(cell.role, name) for name in outputs}
     meant = {name: tasks.of(names[name], array) for name, array in outputs.items()}
     return summaries(outputs, tolerances, meant, names)
 
@@ -139,7 +139,7 @@ def _check_scores(run: Run, ok: Mapping[Cell, Mapping[str, npt.NDArray[Any]]], t
     fits: dict[str, bool] = {}
     for cell, outputs in ok.items():
         for output, array in outputs.items():
-            name = run.common_name(cell, output)
+            name = run.common_name(cell.role, output)
             fits[name] = fits.get(name, False) or infer_task(array) is Task.CLASSIFICATION
     for name, fit in fits.items():
         if not fit and tasks.asked(name) is Task.CLASSIFICATION:

@@ -177,9 +177,9 @@ class Run:
         fits = declared is not None and array.ndim == len(declared) > 1 and array.shape[1] == declared[1]
         return array[:, slice(*kept)] if fits else array
 
-    def common_name(self, cell: Cell, output: str) -> str:
-        """The name that tolerances and tasks know the output by: of two models, the second one's."""
-        return str(self.document["map_outputs"].get(output, output)) if cell.role == "model" else output
+    def common_name(self, role: str, output: str) -> str:
+        """The name that tolerances and tasks know an output of the model of `role` by: of two, the second one's."""
+        return str(self.document["map_outputs"].get(output, output)) if role == "model" else output
 
     def times(self, cell: Cell) -> npt.NDArray[Any]:
         """Seconds of each run of the cell's executable.

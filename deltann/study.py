@@ -33,9 +33,7 @@ from deltann.preprocess import Pipeline, load_pipeline
 from deltann.result import Result, candidate_outputs, check_criteria, evaluate
 from deltann.runner.cell import Begun, Limits, Work, samples_needed
 from deltann.runner.cells import Listener, ahead, run_cells
-from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
-from deltann.runner.memory import parse_memory
 from deltann.store import Cell, Run, RunStatus, write_table
 
 DEFAULT_INPUTS = "random:64"
@@ -109,8 +107,7 @@ def compare(
     """
     environments = parse_all(backends)
     criteria = Criteria.of(reference, rtol, atol, max_disagreement, task)
-    texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
-    limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
+    limits = Limits.of(timeout, memory_limit)
     wanted = parse_evidence(evidence, evidence_samples)
     models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
     for environment in environments:

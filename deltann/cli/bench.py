@@ -156,8 +156,6 @@ def _calibrate(given: dict[str, Any], json_file: Path | None) -> None:
     from deltann.report.timing import calibration_screen
     from deltann.report.timing_json import calibration_json
     from deltann.runner.cell import Limits
-    from deltann.runner.deadlines import parse_deadlines
-    from deltann.runner.memory import DEFAULT, parse_memory
     from deltann.timing.machine import CALIBRATING_S, calibrate_machine, material
     from deltann.timing.options import Options, with_threads
 
@@ -166,7 +164,7 @@ def _calibrate(given: dict[str, Any], json_file: Path | None) -> None:
             raise UsageError(f"--{needed} is missing: deltann bench --calibrate --model FILE.onnx --backends ort")
     asked = {key: given[key] for key in _MEASURING if key in given}
     options = Options.of(**{"budget": CALIBRATING_S, **asked})
-    limits = Limits(parse_deadlines(given.get("timeout", ())), parse_memory(given.get("memory_limit", DEFAULT)))
+    limits = Limits.of(**{key: given[key] for key in ("timeout", "memory_limit") if key in given})
     environments = parse_all(given["backends"])
     if "threads" in given:
         environments = with_threads(environments, given["threads"])

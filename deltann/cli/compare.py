@@ -102,13 +102,10 @@ def compare(json_file: Path | None, from_run: Path | None, bench: bool, **option
 def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> None:
     """Time the environments of a finished comparison, in its folder."""
     from deltann.runner.cell import Limits
-    from deltann.runner.deadlines import parse_deadlines
-    from deltann.runner.memory import DEFAULT, parse_memory
     from deltann.timing.measure import bench
     from deltann.timing.options import Options
 
-    allowed = Limits(parse_deadlines(limits.get("timeout", ())), parse_memory(limits.get("memory_limit", DEFAULT)))
-    bench(result.run, Options.of(**options), allowed, listener)
+    bench(result.run, Options.of(**options), Limits.of(**limits), listener)
 
 
 def show(result: Result, json_file: Path | None) -> int:

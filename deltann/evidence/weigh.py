@@ -76,10 +76,9 @@ def weigh(
             sound[cell] = soundness(outputs, arbiter, precisions[cell], perturbed[cell.role])
         noise[cell] = _noise(run, records[cell], outputs, tolerances, tasks)
     declared_ = {
-        role: tuple(run.common_name(Cell("reference", role), spec.name) for spec in model.outputs)
-        for role, model in models.items()
+        role: tuple(run.common_name(role, spec.name) for spec in model.outputs) for role, model in models.items()
     }
-    given = {cell: tuple(_common(run, cell, outputs)) for cell, outputs in ok.items()}
+    given = {cell: tuple(_common(run, cell.role, outputs)) for cell, outputs in ok.items()}
     return Weighed(arbiters, powers, coarse, precisions, sound, noise, declared_, given)
 
 
@@ -89,11 +88,11 @@ def _noise(
     cell = record.cell
     if failed := _fact(run, record, "repeat_failed", str):
         samples = _fact(run, record, "repeated", int) or 0
-        return tuple(OutputNoise(run.common_name(cell, name), samples, False, problem=failed) for name in outputs)
-    again = [_common(run, cell, found) for found in repeats(run, cell)]
+        return tuple(OutputNoise(run.common_name(cell.role, name), samples, False, problem=failed) for name in outputs)
+    again = [_common(run, cell.role, found) for found in repeats(run, cell)]
     if not again:
         return ()
-    first = _common(run, cell, outputs)
+    first = _common(run, cell.role, outputs)
     return self_noise(first, again, tolerances, {name: tasks.of(name, array) for name, array in first.items()})
 
 
@@ -110,12 +109,11 @@ def _powers(
     found = sabotaged(run, role)
     if not isinstance(found, Sabotage):
         return found
-    cell = Cell("reference", role)  # of which common_name looks at the role alone
     copies = tuple(
-        replace(copy, outputs=None if copy.outputs is None else _common(run, cell, copy.outputs))
+        replace(copy, outputs=None if copy.outputs is None else _common(run, role, copy.outputs))
         for copy in found.copies
     )
-    sound = _common(run, cell, found.sound)
+    sound = _common(run, role, found.sound)
     if all(copy.outputs is None for copy in copies):
         return f"none of {len(found.copies)} copies ran" + "".join(f": {copy.reason}" for copy in found.copies[:1])
     if not sound:
@@ -124,7 +122,7 @@ def _powers(
     exact = None
     # Of two models, no pair is judged by float64, and so no copy either.
     if isinstance(arbiter, Arbitration) and len(run.models) == 1:
-        parts = [_common(run, cell, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
+        parts = [_common(run, role, part) for part in (arbiter.float64, arbiter.float32, *arbiter.perturbed)]
         exact = replace(arbiter, float64=parts[0], float32=parts[1], perturbed=tuple(parts[2:]))
     spoilt = replace(found, sound=sound, copies=copies)
     every = len(run.sample_names)
@@ -160,5 +158,5 @@ def _own_precision(model: Model, weights: Precision | None) -> Precision:
     return Precision.FLOAT64 if "float64" in types and "float32" not in types else Precision.FLOAT32
 
 
-def _common(run: Run, cell: Cell, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-    return {run.common_name(cell, name): array for name, array in outputs.items()}
+def _common(run: Run, role: str, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+    return {run.common_name(role, name): array for name, array in outputs.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from deltann.evidence.places import repeats_folder
 from deltann.evidence.repeats import repeat
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.local import Reply, WorkerProcess
+from deltann.runner.memory import DEFAULT, parse_memory
 from deltann.runner.pinned import interpreter
 from deltann.runner.spare import take
 from deltann.store import Cell, CellRecord, Run
@@ -49,6 +51,16 @@ class Limits:
 
     seconds: Mapping[Stage, float]
     memory: int
+
+    @classmethod
+    def of(cls, timeout: float | str | Sequence[str] = (), memory_limit: str = DEFAULT) -> Limits:
+        """From what a caller gives, or the command line's texts.
+
+        Raises:
+            UsageError: one of them cannot be read.
+        """
+        texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
+        return cls(parse_deadlines(texts), parse_memory(memory_limit))
 
 
 @dataclass(frozen=True)

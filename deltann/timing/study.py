@@ -11,9 +11,7 @@ from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.model import load_model
 from deltann.runner.cell import Limits
-from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
-from deltann.runner.memory import parse_memory
 from deltann.store import Run, RunStatus, open_run
 from deltann.timing.against import check_same_model
 from deltann.timing.machine import INPUTS
@@ -68,8 +66,7 @@ def bench_model(
     chosen = {"reference": reference, "margin": margin, "budget": budget, "percentile": percentile, "pin": pin}
     options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     wanted = Options.of(**options)
-    texts = (str(timeout),) if isinstance(timeout, (int, float, str)) else timeout
-    limits = Limits(parse_deadlines(texts), parse_memory(memory_limit))
+    limits = Limits.of(timeout, memory_limit)
     environments = None if backends is None else parse_all(backends)
     if threads is not None:
         environments = with_threads(_needed("backends", environments), threads)
