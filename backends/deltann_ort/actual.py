@@ -80,10 +80,13 @@ def tf32(session: Any) -> str:
     return f"{', '.join(allowed)} may compute float32 products in TF32 (use_tf32=1)" if allowed else ""
 
 
-def os_threads() -> int | None:
-    """How many threads this process has; None where the system does not tell."""
+def os_threads() -> frozenset[str] | None:
+    """The numbers of this process's threads; None where the system does not tell.
+
+    To be compared as sets: a thread that was joined is still listed for a moment, so counts may go down.
+    """
     tasks = Path("/proc/self/task")
-    return sum(1 for _ in tasks.iterdir()) if tasks.is_dir() else None
+    return frozenset(task.name for task in tasks.iterdir()) if tasks.is_dir() else None
 
 
 def _typed(graph: onnx.GraphProto, outer: Mapping[str, str]) -> Iterator[tuple[str, str]]:

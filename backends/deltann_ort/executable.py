@@ -31,7 +31,7 @@ class OrtExecutable:
         # The caller's own thread computes beside those that the session started; other providers start drivers' too.
         self._threads = ""
         if list(providers) == [CPU] and before is not None and after is not None:
-            self._threads = str(after - before + 1)
+            self._threads = str(len(after - before) + 1)
         self._names = [output.name for output in self._session.get_outputs()]
         self._file = file
         self._values = values

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +20,7 @@ from deltann.artifact import Artifact
 from deltann.backend import ACTUAL, Telling
 from deltann.environment import Environment
 from deltann.model import Model
+from deltann_ort import executable
 from deltann_ort.actual import Precision, tf32
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -140,3 +144,25 @@ def test_tf32_is_noted_where_the_provider_allows_it(allowed: str, told: bool) ->
     options = {"CUDAExecutionProvider": {"use_tf32": allowed}, "CPUExecutionProvider": {}}
     session = SimpleNamespace(get_providers=lambda: list(options), get_provider_options=lambda: options)
     assert ("CUDAExecutionProvider may compute" in tf32(session)) == told
+
+
+def test_a_thread_that_ends_meanwhile_is_not_taken_from_the_count(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("this system does not list a process's threads")
+    end, opened = threading.Event(), executable.open_session
+    other = threading.Thread(target=end.wait)
+    other.start()
+
+    def open_session(*arguments: Any) -> Any:
+        listed = Path(f"/proc/self/task/{other.native_id}")
+        end.set()
+        other.join()
+        while listed.exists():  # a joined thread is listed for a moment longer
+            time.sleep(0.001)
+        return opened(*arguments)
+
+    monkeypatch.setattr(executable, "open_session", open_session)
+    facts = _actual(lower(model, "ort", tmp_path / "a"), "ort[threads=1]")
+    assert facts["threads"] == "1"
