@@ -1,8 +1,8 @@
-"""Accuracy of every cell, where the samples' true classes are known."""
+"""Accuracy of every cell, where the samples' true classes are known; and whether labels and names fit the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,11 +51,7 @@ def accuracies(
 def check_labels(model: Model, labels: Sequence[int | None], offset: int | None) -> None:
     """Raise UsageError, before anything runs, where the labels fit none of the scores that `model` declares."""
     misfits = []
-    for spec in model.outputs:
-        shape = spec.shape or ()
-        classes = shape[1] if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)) else None
-        if not isinstance(classes, int) or classes < 2 or np.dtype(spec.dtype).kind != "f":
-            continue
+    for classes in _classes(model):
         nothing = np.full(len(labels), NO_PREDICTION, np.int64)
         unknown = np.full(len(labels), np.nan)
         try:
@@ -66,3 +62,23 @@ def check_labels(model: Model, labels: Sequence[int | None], offset: int | None)
             return
     if misfits:
         raise misfits[0]
+
+
+def check_class_names(model: Model, names: Sequence[str]) -> None:
+    """Raise UsageError, before anything runs, where none of the scores that `model` declares has so many classes."""
+    counts = sorted(set(_classes(model)))
+    if counts and len(names) not in counts:
+        first = ", the background (class 0) too" if len(names) + 1 in counts else ""
+        raise UsageError(
+            f"--class-names has {len(names)} names, and {model.name} has {' or '.join(map(str, counts))} classes: "
+            f"give a name for each{first}"
+        )
+
+
+def _classes(model: Model) -> Iterator[int]:
+    """Of each output that declares itself to be scores, the number of its classes."""
+    for spec in model.outputs:
+        shape = spec.shape or ()
+        classes = shape[1] if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)) else None
+        if isinstance(classes, int) and classes >= 2 and np.dtype(spec.dtype).kind == "f":
+            yield classes

@@ -1,8 +1,9 @@
-"""The true classes of samples, read from a CSV file and matched to them by name."""
+"""The true classes of samples, read from a CSV file and matched to them by name; and the names of classes."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -111,3 +112,33 @@ def _base(name: str) -> str:
 
 def _stem(name: str) -> str:
     return Path(name).stem
+
+
+def load_class_names(path: Path) -> list[str]:
+    """The names of a model's classes, from class 0 on: a text file with a name a line, or (`.json`) a list of names or
+    an object {"0": "name", "1": …}.
+
+    Empty lines at the end of a text file do not count. Names may repeat, as some of ImageNet's do.
+
+    Raises:
+        UsageError: no such file, not UTF-8 or JSON, no names, an empty one, or an object that leaves a class out.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file; give a text file with the name of a class in each line, from class 0")
+    try:
+        text = path.read_text("utf-8-sig")
+        given = json.loads(text) if path.suffix.lower() == ".json" else text.rstrip().split("\n")
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read as names of classes: {one_line(str(error), 120)}") from error
+    if isinstance(given, dict):
+        if missing := [number for number in range(len(given)) if str(number) not in given]:
+            raise UsageError(f'{path}: has no class {missing[0]}; write {{"0": "name", "1": …}}, each class once')
+        given = [given[str(number)] for number in range(len(given))]
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise UsageError(f'{path}: holds no names; write ["name of class 0", …] or {{"0": "name", …}}')
+    names = [name.strip() for name in given]
+    if not any(names):
+        raise UsageError(f"{path}: holds no names; give a name for each class, from class 0")
+    if "" in names:
+        raise UsageError(f"{path}: class {names.index('')} has an empty name, which would shift the others: name it")
+    return names

@@ -136,7 +136,7 @@ def _part(x: Array, y: Array, common: np.dtype[Any], tolerance: Tolerance) -> _P
     if common.kind == "f":
         difference = np.abs(np.subtract(a, b, out=a), out=a)
     else:
-        difference = _integer_distance(x.astype(common, copy=False), y.astype(common, copy=False))
+        difference = integer_distance(x.astype(common, copy=False), y.astype(common, copy=False))
     worst = int(difference.argmax())
     largest: float = difference[worst].item()
     if not largest:
@@ -161,7 +161,7 @@ def _product(a: Array, b: Array) -> float:
     return float(np.einsum("i,i", a, b))
 
 
-def _integer_distance(x: Array, y: Array) -> Array:
+def integer_distance(x: Array, y: Array) -> Array:
     """|x − y| as unsigned integers of the same width, in which it always fits."""
     unsigned = np.dtype(f"u{x.dtype.itemsize}")
     return np.asarray(np.maximum(x, y).view(unsigned) - np.minimum(x, y).view(unsigned))
