@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deltann.environment import Environment
     from deltann.errors import UsageError
+    from deltann.pytest_plugin.known import known_failure
     from deltann.result import Result, load
     from deltann.study import compare
     from deltann.timing.study import bench_model as bench
 
-__all__ = ["Environment", "Result", "UsageError", "bench", "compare", "load"]
+__all__ = ["Environment", "Result", "UsageError", "bench", "compare", "known_failure", "load"]
 
 _HOMES = {
     "Environment": "deltann.environment",
@@ -27,6 +28,7 @@ _HOMES = {
     "load": "deltann.result",
     "compare": "deltann.study",
     "bench": "deltann.timing.study",
+    "known_failure": "deltann.pytest_plugin.known",
 }
 _OTHER_NAMES = {"bench": "bench_model"}
 

@@ -2,22 +2,75 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+UNKNOWN_CLASS = "unknown"
+"""The class of a host that an earlier deltann described, which named none."""
+_LEVELS = {
+    "amx_bf16": "amx",
+    "avx512_bf16": "avx512-bf16",
+    "avx512_vnni": "avx512-vnni",
+    "avx512f": "avx512",
+    "avx_vnni": "avx2-vnni",
+    "avx2": "avx2",
+    "avx": "avx",
+    "sse4_2": "sse4.2",
+    "sve": "sve",
+    "i8mm": "i8mm",
+    "asimddp": "dotprod",
+    "asimd": "neon",
+}
+"""By the system's flag what engines choose code and arithmetic by, the first that is there: with bfloat16 units some
+compute in bfloat16 unasked, and without integer dot products int8 sums saturate.
+"""
+
 
 def host() -> dict[str, Any]:
-    """Name, platform, Python, processor and number of cores."""
+    """Name, platform, Python, processor, number of cores, class and accelerators."""
     return {
         "node": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "cpu": cpu_facts().get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
+        "class": host_class(),
+        "accelerators": list(accelerators()),
     }
+
+
+def host_class() -> str:
+    """What decides numerics and ratios of times: system, machine, instruction set and cores; never the host's name.
+
+    Such as `linux x86_64 avx2, 4 cores`. The instruction set is left out where the system does not tell.
+    """
+    facts = cpu_facts()
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())
+    level = next((name for flag, name in _LEVELS.items() if flag in flags), "")
+    words = " ".join(filter(None, (platform.system().lower(), platform.machine().lower(), level)))
+    cores = os.cpu_count()
+    return f"{words}, {cores} core{'' if cores == 1 else 's'}"
+
+
+def class_of(described: Mapping[str, Any]) -> str:
+    """The class in what `host` said of a host, perhaps long ago and elsewhere."""
+    return str(described.get("class") or UNKNOWN_CLASS)
+
+
+@functools.cache
+def accelerators() -> tuple[str, ...]:
+    """The names of the NVIDIA GPUs that the driver sees; empty where there is none, or none that can be asked."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(filter(None, map(str.strip, answer.stdout.splitlines()))) if answer.returncode == 0 else ()
 
 
 def cpu_facts() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from deltann.judging import Pair, blame, judge_pairs
 from deltann.model import Model
 from deltann.outcome import Status
 from deltann.pairing import Comparisons, compare_pairs, reference_cell, what_ran
+from deltann.salvage import doubted, salvage
 from deltann.store import Cell, CellRecord, Run, RunStatus, open_run
 from deltann.tasks.classification import Accuracy
 
@@ -40,10 +41,20 @@ class Result:
     accuracies: Mapping[str, Mapping[str, Accuracy]]
     weighed: Weighed
     blamed: tuple[Blame, ...]
+    missing: tuple[str, ...] = ()
+    """What of the run is missing or damaged, a line each: only where it was loaded with `partial`."""
 
     @property
     def verdict(self) -> Verdict:
-        """Over the pairs that are judged; NOT_COMPARED ones do not hide what the others say."""
+        """Over the pairs that are judged; NOT_COMPARED ones do not hide what the others say.
+
+        Never AGREE where anything of the run is missing.
+        """
+        found = self._verdict
+        return Verdict.INCONCLUSIVE if self.missing and found is Verdict.AGREE else found
+
+    @property
+    def _verdict(self) -> Verdict:
         judgements = [pair.judgement for pair in self.compared if pair.judged]
         compared = [judgement for judgement in judgements if judgement.verdict is not Verdict.NOT_COMPARED]
         if compared:
@@ -57,7 +68,8 @@ class Result:
         """0 agree, 1 differ, 3 a backend failed, 4 inconclusive; a difference outweighs a failure elsewhere."""
         if self.verdict is Verdict.DIFFER:
             return 1
-        if any(record.outcome.status is not Status.OK for record in self.records):
+        # What is NOT_RUN is missing, and no backend's failure.
+        if any(record.outcome.status not in (Status.OK, Status.NOT_RUN) for record in self.records):
             return 3
         return 0 if self.verdict is Verdict.AGREE else 4
 
@@ -81,6 +93,22 @@ class Result:
         """Milliseconds of the cell's first run, which engines often spend on what later ones need no more."""
         times = self.run.times(cell)
         return float(times[0]) * 1e3 if len(times) and not np.isnan(times[0]) else None
+
+    def class_name(self, label: int, output: str | None = None) -> str | None:
+        """What the user calls the class (a stranger's text); None where it has no name, or `label` is no class (−1).
+
+        With `output` (a common name), None also where that output has another number of classes than there are names.
+        """
+        names = self.run.class_names
+        if output is not None and self.classes.get(output) != len(names):
+            return None
+        return names[label] if 0 <= label < len(names) else None
+
+    @cached_property
+    def classes(self) -> Mapping[str, int]:
+        """How many classes each output has that was compared as scores, by its common name."""
+        outputs = [output for pair in self.compared if pair.comparison for output in pair.comparison.outputs]
+        return {output.name: output.classification.classes for output in outputs if output.classification}
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -118,24 +146,33 @@ def load(
     atol: float | str | Sequence[str] = (),
     max_disagreement: float | str | None = None,
     task: str | Sequence[str] = (),
+    *,
+    partial: bool = False,
 ) -> Result:
     """Judge a stored run, by the criteria it was made with except those given here. Runs no framework.
 
+    `partial`: of a run that did not end, is damaged or is of a newer schema, what there is of it; `Result.missing` says
+    what there is not, and the verdict is never AGREE.
+
     Raises:
-        UsageError: not a run, an unfinished or damaged one, or criteria that cannot be read or do not fit it.
+        UsageError: not a run, an unfinished or damaged one, or criteria that cannot be read or do not fit it. With
+            `partial`: its `run.json` cannot be read, or the criteria.
     """
-    run = run if isinstance(run, Run) else open_run(run)
-    if run.status is not RunStatus.COMPLETE:
+    run = run if isinstance(run, Run) else open_run(run, partial)
+    missing: tuple[str, ...] = ()
+    if partial:
+        run, missing = salvage(run)
+    elif run.status is not RunStatus.COMPLETE:
         raise UsageError(
             f"{run.folder}: the run is {run.status}, not complete; repeat its command with --out {run.folder}"
         )
-    if lost := [cell for cell in run.cells if run.record(cell).outcome.status is Status.NOT_RUN]:
+    elif lost := [cell for cell in run.cells if run.record(cell).outcome.status is Status.NOT_RUN]:
         raise UsageError(f"{run.folder}: the record of {lost[0]} is missing; run the comparison again")
     stored = Criteria.from_json(run.document["criteria"])
     given = Criteria.of(reference, rtol, atol, max_disagreement, task)
     criteria = Criteria(*(getattr(given, field.name) or getattr(stored, field.name) for field in fields(Criteria)))
     check_criteria(criteria, run.cells, candidate_outputs(run.models))
-    return evaluate(run, criteria)
+    return replace(evaluate(run, criteria), missing=missing)
 
 
 def evaluate(run: Run, criteria: Criteria, compared: Comparisons | None = None) -> Result:
@@ -151,7 +188,7 @@ def evaluate(run: Run, criteria: Criteria, compared: Comparisons | None = None) 
     records = {cell: run.record(cell) for cell in run.cells}
     ok = {cell: run.outputs(cell) for cell, record in records.items() if record.outcome.status is Status.OK}
     weighed = weigh(run, records, ok, tolerances, tasks, limit)
-    pairs = judge_pairs(run, compared, weighed, limit)
+    pairs = doubted(judge_pairs(run, compared, weighed, limit), run.lost)
     return Result(
         run,
         criteria,

@@ -5,6 +5,7 @@
     RUN/outputs/CELL/          the cell's outputs (`deltann.runner.outputs`)
     RUN/outcomes.parquet       a row a cell, written at the end
     RUN/samples.parquet        a row a sample, cell and classification output, written at the end
+    RUN/pictures/INDEX.jpg     small pictures of the samples worth seeing, where the inputs are images
 
 Every file is written under another name and renamed, so a run that was killed has whole files or none, and says
 `"status": "running"`. All reports are functions of such a folder.
@@ -15,9 +16,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -39,7 +40,18 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 """What reading a file that is not what it should be ends in."""
+NUMBERS = "biufc"
+"""Kinds of dtypes that outputs have."""
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("version", "artifact", "repeat_failed"), str),
+    **dict.fromkeys(("lower_s", "load_s"), float | int),
+    **dict.fromkeys(("artifact_bytes", "peak_memory", "repeated"), int),
+    **dict.fromkeys(("options", "at_load", "actual"), dict),
+    "artifact_cached": bool,
+}
+"""Facts of a cell that reports read; each may be None."""
 ROLES = ("model", "against")
+TABLES = ("outcomes.parquet", "samples.parquet")
 LOCK = ".lock"
 """Held by the process that writes to the run; the file itself means nothing."""
 
@@ -82,11 +94,26 @@ class CellRecord:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """What stands in for parts of a run that cannot be read (`deltann.salvage`); nothing does in one that is whole.
+
+    `cells`: records in place of damaged ones, and of those whose outputs are gone. `evidence`: why there is none, by
+    what it is and whose: `("arbiter", role)`, `power`, `weights`, and `("noise", cell)`. `newer`: why nothing in the
+    run may be relied on; empty where it may.
+    """
+
+    cells: Mapping[Cell, CellRecord] = field(default_factory=dict)
+    evidence: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    newer: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
     """A run's folder and its `run.json`."""
 
     folder: Path
     document: Mapping[str, Any]
+    lost: Lost = Lost()
 
     @property
     def status(self) -> RunStatus:
@@ -108,12 +135,19 @@ class Run:
         """The samples' names, in the order of the rows of every output."""
         return list(self.document["inputs"]["names"])
 
+    @property
+    def class_names(self) -> list[str]:
+        """What the user calls the classes, from class 0 on; empty where nobody said, or before they were recorded."""
+        return list(self.document.get("class_names") or ())
+
     def record(self, cell: Cell) -> CellRecord:
         """What happened to the cell; NOT_RUN where it has not ended.
 
         Raises:
             UsageError: its record is damaged.
         """
+        if cell in self.lost.cells:
+            return self.lost.cells[cell]
         path = self.folder / "cells" / cell.folder / "cell.json"
         if not path.is_file():
             return CellRecord(cell, Outcome(Status.NOT_RUN, reason="the run ended before it"))
@@ -121,6 +155,8 @@ class Run:
             data = json.loads(path.read_text())
             outcome = data["outcome"]
             stage, symptom = outcome["stage"], outcome["symptom"]
+            if not _texts((outcome["reason"], outcome["detail"])):
+                raise TypeError("a reason that is no text")
             return CellRecord(
                 cell,
                 Outcome(
@@ -130,7 +166,7 @@ class Run:
                     outcome["reason"],
                     outcome["detail"],
                 ),
-                dict(data["facts"]),
+                _facts(data["facts"]),
             )
         except _DAMAGE as error:
             raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
@@ -161,8 +197,8 @@ class Run:
             if times.shape != (runs,) or np.isnan(times).any():
                 raise ValueError(f"{np.count_nonzero(~np.isnan(times))} of {runs} runs are there")
             for name, array in outputs.items():
-                if not array.ndim or len(array) not in (samples, runs):
-                    raise ValueError(f"output '{name}' is {list(array.shape)}, of {samples} samples")
+                if array.dtype.kind not in NUMBERS or not array.ndim or len(array) not in (samples, runs):
+                    raise ValueError(f"output '{name}' is {array.dtype}{list(array.shape)}, of {samples} samples")
             return {name: self.counted(cell.role, name, array) for name, array in outputs.items()}
         except _DAMAGE as error:
             raise self._damaged_outputs(cell, error) from error
@@ -187,6 +223,8 @@ class Run:
         Raises:
             UsageError: they are damaged.
         """
+        if cell in self.lost.cells:
+            return np.empty(0)
         try:
             return read_times(self.outputs_folder(cell))
         except _DAMAGE as error:
@@ -196,15 +234,16 @@ class Run:
         reason = one_line(str(error))
         return UsageError(f"{self.folder}: the outputs of {cell} are missing or damaged ({reason}); run it again")
 
-    def with_status(self, status: RunStatus) -> Run:
-        """The same run with its status changed, on disk too."""
-        run = Run(self.folder, {**self.document, "status": status.value})
+    def with_status(self, status: RunStatus, tables: Sequence[str] = ()) -> Run:
+        """The same run with its status changed, on disk too; `tables`: those of `TABLES` that were written."""
+        written = {"tables": list(tables)} if tables else {}
+        run = replace(self, document={**self.document, "status": status.value, **written})
         write_json(self.folder / "run.json", run.document)
         return run
 
 
-def open_run(folder: str | Path) -> Run:
-    """Read a run.
+def open_run(folder: str | Path, partial: bool = False) -> Run:
+    """Read a run; with `partial`, one of a newer schema too, as far as what is known of it is there.
 
     Raises:
         UsageError: not a run's folder, damaged, or of a newer schema.
@@ -217,15 +256,21 @@ def open_run(folder: str | Path) -> Run:
         raise UsageError(f"{folder}: no run there (no readable run.json); give a folder that `--out` made") from error
     except _DAMAGE as error:
         raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
-    if schema > SCHEMA:
-        raise UsageError(f"{path}: schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann")
+    newer = f"schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann" if schema > SCHEMA else ""
+    if newer and not partial:
+        raise UsageError(f"{path}: {newer}")
     try:
+        if newer:
+            known = {part.name for part in fields(Criteria)}
+            criteria = {key: value for key, value in document["criteria"].items() if key in known}
+            document = {**document, "criteria": criteria}
         damaged = _damaged_parts(Run(Path(folder), document))
     except (*_DAMAGE, UsageError) as error:
-        raise UsageError(f"{path}: damaged (parts of it are missing); run the comparison again") from error
+        raise UsageError(f"{path}: {newer or 'damaged (parts of it are missing); run the comparison again'}") from error
     if damaged:
-        raise UsageError(f"{path}: damaged ({', '.join(damaged)}); run the comparison again")
-    return Run(Path(folder), document)
+        parts = ", ".join(damaged)
+        raise UsageError(f"{path}: {newer or f'damaged ({parts}); run the comparison again'}")
+    return Run(Path(folder), document, Lost(newer=newer))
 
 
 def _damaged_parts(run: Run) -> list[str]:
@@ -233,7 +278,7 @@ def _damaged_parts(run: Run) -> list[str]:
     document, names, cells, models = run.document, run.sample_names, run.cells, run.models
     inputs, labels, renames = document["inputs"], document["labels"], document["map_outputs"]
     roles = {cell.role for cell in cells} | {"model"}
-    classes = document.get("classes", {})
+    classes, class_names = document.get("classes", {}), document.get("class_names")
     Criteria.from_json(document["criteria"])
     right = {
         "status": bool(run.status),
@@ -250,10 +295,22 @@ def _damaged_parts(run: Run) -> list[str]:
         "labels.offset": labels is None or _numbers([labels["offset"]]),
         "map_outputs": _texts(renames) and _texts(renames.values()),
         "classes": all(len(kept) == 2 and _numbers(kept) for outputs in classes.values() for kept in outputs.values()),
+        "class_names": class_names is None or (isinstance(class_names, list) and _texts(class_names)),
         "versions": isinstance(document["versions"], dict),
+        "tables": _texts(document.get("tables", ())),
         "deltann": _texts([document["deltann"], document["created"]]),
     }
     return [part for part, fine in right.items() if not fine]
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell's facts; TypeError where one that is known is of another kind."""
+    for key, kind in _KINDS.items():
+        if not isinstance(facts.get(key), kind | None):
+            raise TypeError(f"facts.{key} is {facts[key]!r}")
+    if not _texts((facts.get("actual") or {}).values()):
+        raise TypeError("facts.actual holds what is no text")
+    return dict(facts)
 
 
 def _texts(values: Iterable[Any]) -> bool:

@@ -14,22 +14,29 @@ import numpy as np
 
 import deltann.store as store
 from deltann import registry
-from deltann.accuracies import check_labels
+from deltann.accuracies import check_class_names, check_labels
 from deltann.backend import formats
 from deltann.binding import Binding, bind, parse_shapes
 from deltann.cache import cache_dir
 from deltann.criteria import Criteria
-from deltann.dataset import Materialised, RandomSource, Source, materialise, parse_source
+from deltann.dataset import ImageSource, Materialised, RandomSource, Source, materialise, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.evidence.request import Kind, Request, parse_evidence
 from deltann.frames import cell_table, sample_tables
 from deltann.host import git_revision, host
-from deltann.labels import load_labels
+from deltann.labels import load_class_names, load_labels
 from deltann.model import Model, load_model
+from deltann.native import NATIVE
+from deltann.native.exporting import Exported, export, is_path, keep, kept
+from deltann.native.running import CELL as NATIVE_CELL
+from deltann.native.running import run_native
 from deltann.output_map import parse_output_map
 from deltann.pairing import compare_pairs, contested
+from deltann.pictures import MOST, keep_pictures
 from deltann.preprocess import Pipeline, load_pipeline
+from deltann.preprocess.steps import Decode
+from deltann.report.samples import worth_seeing
 from deltann.result import Result, candidate_outputs, check_criteria, evaluate
 from deltann.runner.cell import Begun, Limits, Work, samples_needed
 from deltann.runner.cells import Listener, ahead, run_cells
@@ -48,7 +55,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def compare(
-    model: str | Path,
+    model: Any,
     backends: str | Iterable[str],
     *,
     inputs: Any = DEFAULT_INPUTS,
@@ -58,6 +65,7 @@ def compare(
     preprocess: str | Path | Pipeline | None = None,
     labels: str | Path | None = None,
     label_offset: int | None = None,
+    class_names: str | Path | None = None,
     limit: int | None = None,
     batch_size: int = 1,
     skip_bad_inputs: bool = False,
@@ -76,16 +84,20 @@ def compare(
     """Run `model` under each environment on identical inputs, and compare what comes out.
 
     Args:
-        model: an ONNX file, or a `.tflite` file (which `tflite` reads).
+        model: an ONNX file, or a `.tflite` file (which `tflite` reads); or a torch.nn.Module, a Keras model, a
+            tf.function or a callable on torch tensors, which is exported to ONNX and run beside the others as `native`.
         backends: specs such as `"torch,ort-O1"` or `["torch", "tvm-O3"]`.
         inputs: a folder of images, an .npz or .npy file, `random:N[,seed=…,dist=normal|uniform]`, one array
             [N, …] for a model of one input, or arrays by input name.
         against: a second file, compared with the first under each environment.
         map_outputs: `{old: new}` or `["old=new"]`: output `old` of `model` is matched with `new` of `against`;
             either may end in `[START:STOP]`, the classes that count.
-        shape: `{input: (1, 3, 224, 224)}` or `["input=1x3x224x224"]`, for dynamic dimensions other than the batch.
+        shape: `{input: (1, 3, 224, 224)}` or `["input=1x3x224x224"]`, for dynamic dimensions other than the batch, and
+            for inputs of a model in memory that are no arrays.
         preprocess: a preset's name, a TOML file or a `Pipeline`; images need one.
         labels: a CSV file with the samples' true classes; class = label + `label_offset`.
+        class_names: a file with the names of the model's classes, from class 0 on, for reports: a text file with a name
+            a line, or JSON (a list, or `{"0": "name", …}`).
         limit: use the first so many samples.
         batch_size: samples a run, where the model's batch is dynamic.
         skip_bad_inputs: go on without images that cannot be read (they are named in the result).
@@ -109,21 +121,28 @@ def compare(
     criteria = Criteria.of(reference, rtol, atol, max_disagreement, task)
     limits = Limits.of(timeout, memory_limit)
     wanted = parse_evidence(evidence, evidence_samples)
-    models = {"model": load_model(model), **({"against": load_model(against)} if against is not None else {})}
     for environment in environments:
         _check(environment)
-    cells = tuple(_cells(environments, models))
+    source = parse_source(inputs)
+    exported = None if is_path(model) else export(model, source, _shapes(shape), batch_size, cache_dir())
+    models = {"model": load_model(model) if exported is None else exported.model}
+    if against is not None:
+        models["against"] = load_model(against)
+    engines = tuple(_cells(environments, models))
+    cells = engines if exported is None else (NATIVE_CELL, *engines)
     if len(cells) < 2:
         raise UsageError("one environment alone has nothing to agree with: name a second backend, or --against a model")
     mapped = parse_output_map(map_outputs, models)
     check_criteria(criteria, cells, candidate_outputs(models))
+    called = None if class_names is None else load_class_names(Path(class_names))
+    if called is not None:
+        check_class_names(mapped.view("model", models["model"]), called)
     folder = Path(out) if out is not None else _new_folder(models["model"].name)
     store.check_writable(folder)
 
-    source = parse_source(inputs)
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
     bindings = _bind(models, shape, batch_size)
-    first = () if (folder / "run.json").exists() else cells
+    first = () if (folder / "run.json").exists() else engines
     with ahead(first, {role: binding.model for role, binding in bindings.items()}, limits, listener) as begun:
         made = {
             role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
@@ -131,7 +150,7 @@ def compare(
         }
         if isinstance(source, RandomSource):
             _refuse_unlike(made)
-        for cell in cells:
+        for cell in engines:
             needed, there = samples_needed(cell, models[cell.role]), len(made[cell.role].names)
             if needed > there:
                 raise UsageError(
@@ -147,11 +166,17 @@ def compare(
         }
         document = {
             "deltann": registry.own_version(),
-            "models": {role: binding.model.to_json() for role, binding in bindings.items()},
+            "models": {
+                role: (binding.model if role != "model" or exported is None else kept(binding.model, folder)).to_json()
+                for role, binding in bindings.items()
+            },
             "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
             "rows": {role: binding.rows for role, binding in bindings.items()},
-            "inputs": _describe(str(inputs) if isinstance(inputs, str | Path) else "arrays", made),
+            "inputs": _describe(
+                str(inputs) if isinstance(inputs, str | Path) else "arrays", made, exported.notes if exported else ()
+            ),
             "labels": None if truth is None else {"values": truth, "offset": label_offset},
+            "class_names": called,
             "map_outputs": dict(mapped.renames),
             "classes": {
                 role: {name: list(kept) for name, kept in outputs.items()} for role, outputs in mapped.kept.items()
@@ -159,14 +184,17 @@ def compare(
             "criteria": criteria.to_json(),
             "evidence": wanted.to_json(),
             "versions": {
-                name: registry.availability(name).version for name in sorted({e.backend for e in environments})
+                **({} if exported is None else {NATIVE: exported.native.version}),
+                **{name: registry.availability(name).version for name in sorted({e.backend for e in environments})},
             },
             "host": host(),
             "git": git_revision(),
         }
         with store.locked(folder):
             run = store.create_run(folder, document)
-            return _execute(run, work, criteria, wanted, limits, listener, begun)
+            if exported is not None:
+                keep(exported.model, run.folder)
+            return _execute(run, work, criteria, wanted, limits, listener, begun, (source, pipeline), exported)
 
 
 def _execute(
@@ -177,18 +205,26 @@ def _execute(
     limits: Limits,
     listener: Listener,
     begun: Mapping[Cell, Begun],
+    samples: tuple[Source, Pipeline | None],
+    exported: Exported | None,
 ) -> Result:
+    repeated = wanted.samples if wanted.wants(Kind.NOISE) else 0
     try:
-        run_cells(run, work, limits, listener, begun, wanted.samples if wanted.wants(Kind.NOISE) else 0)
+        if exported is not None:
+            for cell in begun.values():  # nothing else works while a cell is run
+                cell.ready.result()
+            run_native(run, exported, work["model"], repeated, listener)
+        run_cells(run, work, limits, listener, begun, repeated)
         compared = compare_pairs(run, criteria)
         if wanted.wants(Kind.ARBITER) or wanted.wants(Kind.POWER):
             from deltann.evidence.gather import gather  # needless where none is asked for
 
             gather(run, work, wanted, contested(compared.pairs), limits, listener)
         result = evaluate(run, criteria, compared)
+        _keep_pictures(result, *samples)
         write_table(run.folder / "outcomes.parquet", [cell_table(result)])
         write_table(run.folder / "samples.parquet", sample_tables(run, result.records, criteria.tasks))
-        return replace(result, run=run.with_status(RunStatus.COMPLETE))
+        return replace(result, run=run.with_status(RunStatus.COMPLETE, store.TABLES))
     except KeyboardInterrupt:
         run.with_status(RunStatus.INTERRUPTED)
         raise Interrupted(run.folder) from None
@@ -198,7 +234,19 @@ def _execute(
         raise UsageError(f"cannot write to {run.folder}: {error.strerror}; free some space, and repeat") from error
 
 
+def _keep_pictures(result: Result, source: Source, pipeline: Pipeline | None) -> None:
+    """Where samples are images, of those worth seeing."""
+    if isinstance(source, ImageSource):
+        exif = pipeline is not None and pipeline.find(Decode, Decode()).exif
+        keep_pictures(result.run, source, worth_seeing(result, MOST), exif)
+
+
 def _check(environment: Environment) -> None:
+    if environment.backend == NATIVE:
+        raise UsageError(
+            f"'{environment}' is no backend: it is the model's own framework, and takes part by itself where the model "
+            "is an object (a torch.nn.Module, say) in place of a path; leave it out"
+        )
     try:
         registry.check(environment)
     except registry.BrokenBackend:
@@ -236,7 +284,7 @@ def _formats(environment: Environment) -> Sequence[str]:
 def _bind(
     models: Mapping[str, Model], shape: Mapping[str, tuple[int, ...]] | Sequence[str], batch_size: int
 ) -> dict[str, Binding]:
-    shapes = dict(shape) if isinstance(shape, Mapping) else parse_shapes(shape)
+    shapes = _shapes(shape)
     bindings = {}
     for role, model in models.items():
         # Of two models, each takes the shapes that name its inputs; a name that neither has is still refused.
@@ -245,6 +293,10 @@ def _bind(
         fitting = {name: dims for name, dims in shapes.items() if name in own or name not in others}
         bindings[role] = bind(model, fitting, batch_size)
     return bindings
+
+
+def _shapes(shape: Mapping[str, tuple[int, ...]] | Sequence[str]) -> dict[str, tuple[int, ...]]:
+    return dict(shape) if isinstance(shape, Mapping) else parse_shapes(shape)
 
 
 def _refuse_unlike(made: Mapping[str, Materialised]) -> None:
@@ -283,7 +335,7 @@ def _materialise(
     return materialise(source, binding, pipeline, cache_dir(), limit=limit, skip_bad=skip_bad, progress=progress)
 
 
-def _describe(source: str, made: Mapping[str, Materialised]) -> dict[str, Any]:
+def _describe(source: str, made: Mapping[str, Materialised], notes: Sequence[str]) -> dict[str, Any]:
     """What the run's document says of the inputs.
 
     Raises:
@@ -301,7 +353,7 @@ def _describe(source: str, made: Mapping[str, Materialised]) -> dict[str, Any]:
         "digest": {role: inputs.digest for role, inputs in made.items()},
         "pipeline": {role: inputs.pipeline for role, inputs in made.items()},
         "skipped": [list(item) for item in made["model"].skipped],
-        "notes": sorted({note for inputs in made.values() for note in inputs.notes}),
+        "notes": sorted({*notes, *(note for inputs in made.values() for note in inputs.notes)}),
     }
 
 

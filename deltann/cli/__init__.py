@@ -17,6 +17,7 @@ from deltann.cli.compare import compare
 from deltann.cli.doctor import doctor
 from deltann.cli.report import report
 from deltann.cli.scoreboard import scoreboard
+from deltann.cli.view import view
 from deltann.errors import UsageError
 from deltann.report.text import printable
 
@@ -74,5 +75,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for _command in (compare, bench, report, scoreboard, backends, doctor):
+for _command in (compare, bench, report, view, scoreboard, backends, doctor):
     main.add_command(_command)

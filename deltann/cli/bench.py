@@ -115,16 +115,16 @@ def show(result: Result, timing: Timing, json_file: Path | None, against: Path |
     """Print the one screen, and write the JSON where it was asked for."""
     import json
 
-    from deltann.report.json import to_json
+    from deltann.report.contents import Contents
+    from deltann.report.json import document
     from deltann.report.timing import bench_screen
-    from deltann.report.timing_json import timing_json
     from deltann.store import open_run
     from deltann.timing.against import against as beside
 
     other = None if against is None else beside(timing, open_run(against))
-    told = timing_json(timing, other)
-    document = {**json.loads(to_json(result)), "exit_code": told["exit_code"], "timing": told}
-    _print(bench_screen(timing, other), json.dumps(document, indent=1, allow_nan=False), json_file)
+    # The exit code is that of the times alone: how the outputs compare is not what was asked.
+    told = {**document(Contents(result, timing, other)), "exit_code": timing.exit_code}
+    _print(bench_screen(timing, other), json.dumps(told, indent=1, allow_nan=False), json_file)
 
 
 def _print(screen: RenderableType, document: str, json_file: Path | None) -> None:
@@ -172,5 +172,5 @@ def _calibrate(given: dict[str, Any], json_file: Path | None) -> None:
     work = material(given["model"], **{key: given[key] for key in made_of if key in given})
     with progress() as listener:
         found = calibrate_machine(work, environments[0], options, limits, listener)
-    document = json.dumps({"environment": str(environments[0]), "calibration": calibration_json(found)}, indent=1)
+    document = json.dumps(calibration_json(found, str(environments[0])), indent=1, allow_nan=False)
     _print(calibration_screen(found, str(environments[0]), work.model.name), document, json_file)

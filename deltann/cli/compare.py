@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deltann.cli.output import echo
+from deltann.cli.reports import Reports, report_options, show
 
 if TYPE_CHECKING:
     from deltann import Result
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--label-offset", type=int, help="Class = label + offset (1 for models with a background class). [default: 0]"
 )
+@click.option("--class-names", type=click.Path(path_type=Path), metavar="FILE",
+              help="Names of the model's classes, for reports: a name a line, or JSON.")  # fmt: skip
 @click.option("--limit", type=int, help="Use the first N samples.")
 @click.option("--batch-size", type=int, help="Samples a run, where the model's batch is dynamic. [default: 1]")
 @click.option("--skip-bad-inputs", is_flag=True, help="Go on without the images that cannot be read.")
@@ -54,21 +56,19 @@ if TYPE_CHECKING:
 @click.option("--margin", metavar="SHARE", help="With --bench: the slowdown that must not go unnoticed. [default: 5%]")
 @click.option("--budget", type=float, metavar="SECONDS", help="With --bench: what measuring may take. [default: 60]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [default: runs/DATE-MODEL]")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."
-)
+@report_options
 @click.option("--from", "from_run", type=click.Path(path_type=Path), metavar="RUN",
               help="Judge a stored run by other thresholds; nothing is executed.")  # fmt: skip
-def compare(json_file: Path | None, from_run: Path | None, bench: bool, **options: Any) -> None:
+def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
     """Run one model under several environments on identical inputs, and say where they differ."""
     import deltann
     from deltann.errors import UsageError
+    from deltann.report.contents import Contents
     from deltann.report.progress import progress
     from deltann.runner.spare import spare_workers
     from deltann.timing.options import Options
 
-    if json_file is not None and str(json_file) != "-" and not json_file.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {json_file}: {json_file.parent} is no folder; choose another --json")
+    reports = Reports.take(options)
     # Not `in (None, False, ())`: a limit of 0 equals False, and is to be refused rather than forgotten.
     given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
     criteria = ("reference", "rtol", "atol", "max_disagreement", "task")
@@ -96,7 +96,9 @@ def compare(json_file: Path | None, from_run: Path | None, bench: bool, **option
                 )
             if bench:
                 _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
-    sys.exit(show(result, json_file))
+    from deltann.timing.stored import timing  # imports numpy, which the spare workers above do meanwhile
+
+    sys.exit(show(Contents(result, timing(result.run, result=result)), reports))
 
 
 def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> None:
@@ -106,42 +108,3 @@ def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], liste
     from deltann.timing.options import Options
 
     bench(result.run, Options.of(**options), Limits.of(**limits), listener)
-
-
-def show(result: Result, json_file: Path | None) -> int:
-    """Print the one screen, and write the JSON where it was asked for; both with the times that the run holds.
-
-    Returns the exit code: of the comparison and of the times, what is worse.
-    """
-    import json
-
-    from rich.console import Console
-
-    from deltann.errors import UsageError
-    from deltann.report.console import print_result
-    from deltann.report.json import to_json
-    from deltann.report.timing import timing_parts
-    from deltann.report.timing_json import timing_json
-    from deltann.timing.stored import timing
-
-    found, code = timing(result.run, result=result), result.exit_code
-    document = to_json(result)
-    if found is not None:
-        code = next((worse for worse in (1, 3, 4) if worse in (code, found.exit_code)), 0)
-        merged = {**json.loads(document), "exit_code": code, "timing": timing_json(found)}
-        document = json.dumps(merged, indent=1, allow_nan=False)
-    if json_file is not None and str(json_file) == "-":
-        echo(document + "\n")
-        return code
-    console = Console(highlight=False, markup=False, emoji=False)
-    with console.capture() as captured:
-        print_result(result, console)
-        for part in ["", *timing_parts(found)] if found is not None else []:
-            console.print(part)
-    echo(captured.get())
-    if json_file is not None:
-        try:
-            json_file.write_text(document)
-        except OSError as error:
-            raise UsageError(f"cannot write {json_file}: {error.strerror}; choose another --json") from error
-    return code

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
+
+from deltann.cli.reports import Reports, report_options, show
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Also write everything to this file ('-': stdout)."
-)
-@click.pass_context
-def report(ctx: click.Context, run: Path, json_file: Path | None) -> None:
-    """Show the stored RUN, judged as it was asked to be; nothing is executed. Exit codes are those of compare."""
-    import deltann
-    from deltann.cli.compare import show
+@report_options
+def report(run: Path, **options: Any) -> None:
+    """Show the stored RUN, judged as it was asked to be; nothing is executed. Exit codes are those of compare.
 
-    ctx.exit(show(deltann.load(run), json_file))
+    Of a run that did not end, or is damaged, what there is of it; what is missing is said, and it agrees with nothing.
+    """
+    from deltann.report.contents import load_contents
+
+    reports = Reports.take(options)
+    sys.exit(show(load_contents(run), reports))

@@ -42,7 +42,7 @@ def plan_arrays(source: ArraySource, binding: Binding, limit: int | None) -> Pla
     origin = str(source.path or "the given arrays")
     inputs = {spec.name: spec for spec in binding.model.inputs}
     wanted = "; ".join(_wanted(spec, binding.row_shape(spec.name)) for spec in inputs.values())
-    stored = _open(source.path) if source.path else {name: _in_memory(a) for name, a in source.arrays.items()}
+    stored = _stored(source)
     if len(stored) == len(inputs) == 1:
         stored = {next(iter(inputs)): next(iter(stored.values()))}
     wrong = [f"no array for '{name}'" for name in inputs if name not in stored]
@@ -69,6 +69,19 @@ def plan_arrays(source: ArraySource, binding: Binding, limit: int | None) -> Pla
         rows={name: partial(_rows, origin, inputs[name], array, samples) for name, array in stored.items()},
         notes=notes,
     )
+
+
+def headers(source: ArraySource) -> dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]]:
+    """By name, each array's element type and shape [N, …]; of a file nothing else is read.
+
+    Raises:
+        UsageError: a damaged file, or Python objects.
+    """
+    return {name: (array.dtype, array.shape) for name, array in _stored(source).items()}
+
+
+def _stored(source: ArraySource) -> dict[str, _Stored]:
+    return _open(source.path) if source.path else {name: _in_memory(a) for name, a in source.arrays.items()}
 
 
 def _wanted(spec: TensorSpec, row: tuple[int, ...]) -> str:

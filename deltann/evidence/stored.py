@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from deltann.environment import Environment
 from deltann.errors import UsageError, one_line
 from deltann.evidence.places import evidence_folder, repeats_folder
 from deltann.evidence.repeats import ORDERS
+from deltann.evidence.request import Kind, Request
 from deltann.runner.outputs import read_outputs
 from deltann.store import Cell, Run
 
@@ -30,9 +31,11 @@ def arbitration(run: Run, role: str) -> Arbitration | str | None:
     Raises:
         UsageError: the evidence is damaged.
     """
+    if ("arbiter", role) in run.lost.evidence:
+        return run.lost.evidence["arbiter", role]
     try:
         record = _record(run, role)
-        found = record.get("arbiter")
+        found = _asked(run, record, "arbiter", Kind.ARBITER)
         if found is None or "reason" in found:
             return None if found is None else _text(found["reason"])
         samples, chosen = _samples(run, record)
@@ -55,9 +58,11 @@ def sabotaged(run: Run, role: str) -> Sabotage | str | None:
     Raises:
         UsageError: the evidence is damaged.
     """
+    if ("power", role) in run.lost.evidence:
+        return run.lost.evidence["power", role]
     try:
         record = _record(run, role)
-        found = record.get("sabotage")
+        found = _asked(run, record, "sabotage", Kind.POWER)
         if found is None or "reason" in found:
             return None if found is None else _text(found["reason"])
         folder, (_, count) = evidence_folder(run, role), _samples(run, record)
@@ -82,6 +87,8 @@ def weights(run: Run, role: str) -> Precision | None:
     Raises:
         UsageError: the evidence is damaged.
     """
+    if ("weights", role) in run.lost.evidence:
+        return None
     try:
         found = _record(run, role).get("weights")
         if found not in (None, "bfloat16", "float16"):
@@ -97,8 +104,12 @@ def repeats(run: Run, cell: Cell) -> tuple[Mapping[str, npt.NDArray[Any]], ...]:
     Raises:
         UsageError: they are damaged.
     """
+    if ("noise", str(cell)) in run.lost.evidence:
+        return ()
     folders = [repeats_folder(run, cell) / str(number) for number, _ in enumerate(ORDERS, 1)]
-    if not all(folder.is_dir() for folder in folders):
+    facts = run.record(cell).facts
+    repeated = facts.get("repeated") and not facts.get("repeat_failed")
+    if not repeated and not all(folder.is_dir() for folder in folders):
         return ()
     try:
         return tuple(
@@ -107,6 +118,17 @@ def repeats(run: Run, cell: Cell) -> tuple[Mapping[str, npt.NDArray[Any]], ...]:
         )
     except _DAMAGE as error:
         raise _damaged(run, error) from error
+
+
+PARTS: Mapping[str, Callable[[Run, str], object]] = {"arbiter": arbitration, "power": sabotaged, "weights": weights}
+"""What is read of a role's evidence, by what it is called in `Lost.evidence`."""
+
+
+def _asked(run: Run, record: Mapping[str, Any], key: str, kind: Kind) -> Any:
+    """What the record says of a part; None where nobody asked for it."""
+    if key not in record and Request.from_json(run.document.get("evidence")).wants(kind):
+        raise KeyError(f"{kind} was asked for and is not there")
+    return record.get(key)
 
 
 def _record(run: Run, role: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy.typing as npt
 
@@ -15,13 +15,11 @@ from deltann.comparison.precision import Precision, coarser, declared
 from deltann.comparison.soundness import Soundness, perturbations, soundness
 from deltann.comparison.tolerance import Tolerances
 from deltann.criteria import Tasks
-from deltann.errors import UsageError
 from deltann.evidence.stored import arbitration, repeats, sabotaged, weights
 from deltann.model import Model
 from deltann.store import Cell, CellRecord, Run
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,7 @@ class Weighed:
     noise: Mapping[Cell, tuple[OutputNoise, ...]] = field(default_factory=dict)
     declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     given: Mapping[Cell, tuple[str, ...]] = field(default_factory=dict)
+    backends: Mapping[Cell, str] = field(default_factory=dict)
 
 
 def weigh(
@@ -54,12 +53,12 @@ def weigh(
     """Weigh the evidence of `run`; `ok`: the outputs of every cell that has some.
 
     Raises:
-        UsageError: the evidence, or what a cell's record tells of its engine, is damaged.
+        UsageError: the evidence is damaged.
     """
     models = run.models
     arbiters = {role: arbitration(run, role) for role in models}
     owns = {role: _own_precision(model, weights(run, role)) for role, model in models.items()}
-    precisions = {cell: _precision(run, records[cell], owns[cell.role]) for cell in ok}
+    precisions = {cell: _precision(records[cell], owns[cell.role]) for cell in ok}
     powers: dict[str, Power | str | None] = {}
     coarse: dict[tuple[str, Precision], Power] = {}
     for role, own in owns.items():
@@ -79,15 +78,16 @@ def weigh(
         role: tuple(run.common_name(role, spec.name) for spec in model.outputs) for role, model in models.items()
     }
     given = {cell: tuple(_common(run, cell.role, outputs)) for cell, outputs in ok.items()}
-    return Weighed(arbiters, powers, coarse, precisions, sound, noise, declared_, given)
+    backends = {cell: found for cell in ok if (found := _fact(run, records[cell], "backend", str))}
+    return Weighed(arbiters, powers, coarse, precisions, sound, noise, declared_, given, backends)
 
 
 def _noise(
     run: Run, record: CellRecord, outputs: Arrays, tolerances: Tolerances, tasks: Tasks
 ) -> tuple[OutputNoise, ...]:
     cell = record.cell
-    if failed := _fact(run, record, "repeat_failed", str):
-        samples = _fact(run, record, "repeated", int) or 0
+    if failed := record.facts.get("repeat_failed"):
+        samples = record.facts.get("repeated") or 0
         return tuple(OutputNoise(run.common_name(cell.role, name), samples, False, problem=failed) for name in outputs)
     again = [_common(run, cell.role, found) for found in repeats(run, cell)]
     if not again:
@@ -130,24 +130,9 @@ def _powers(
     return {precision: known for precision, known in powers.items() if known is not None}
 
 
-def _precision(run: Run, record: CellRecord, own: Precision) -> Precision:
-    actual = _fact(run, record, "actual", dict) or {}
-    if not all(isinstance(text, str) for text in actual.values()):
-        raise _damaged(run, record, "actual")
-    options = _fact(run, record, "options", dict) or {}
+def _precision(record: CellRecord, own: Precision) -> Precision:
+    actual, options = record.facts.get("actual") or {}, record.facts.get("options") or {}
     return declared(options, actual.get("precision"), own, actual.get("note"))
-
-
-def _fact(run: Run, record: CellRecord, key: str, kind: type[T]) -> T | None:
-    """What a cell's record tells, which may be a stranger's."""
-    value = record.facts.get(key)
-    if not isinstance(value, kind | None):
-        raise _damaged(run, record, key)
-    return value
-
-
-def _damaged(run: Run, record: CellRecord, key: str) -> UsageError:
-    return UsageError(f"{run.folder}: the record of {record.cell} is damaged (facts.{key}); run the comparison again")
 
 
 def _own_precision(model: Model, weights: Precision | None) -> Precision:

@@ -49,7 +49,7 @@ def print_result(result: Result, console: Console) -> None:
 def screen(result: Result, width: int = 80) -> RenderableType:
     """The screen, `width` columns wide, as something rich can print."""
     letters = {str(record.cell): _letter(number) for number, record in enumerate(result.records)}
-    parts: list[RenderableType] = [_heading(result), "", _cells(result, letters)]
+    parts: list[RenderableType] = [*_missing(result), _heading(result), "", _cells(result, letters)]
     if any(pair.comparison for pair in result.compared):
         if not any(record.cell.role != "model" for record in result.records):
             parts += ["", *_matrix(result, letters, width)]
@@ -57,6 +57,14 @@ def screen(result: Result, width: int = 80) -> RenderableType:
     parts += [*_flips(result, letters), *soundness_table(result, letters), *evidence_lines(result, letters)]
     parts += [*_remarks(result, letters), "", *_verdict(result, letters)]
     return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
+
+
+def _missing(result: Result) -> list[RenderableType]:
+    """What the run lacks, before anything else is read."""
+    lines: list[RenderableType] = [_text(f"INCOMPLETE: {line}", "bold red") for line in result.missing[:MOST_REASONS]]
+    cut = len(result.missing) - MOST_REASONS
+    lines += [f"… and {_count(cut, 'more part')} missing; --json has all"] if cut > 0 else []
+    return [*lines, ""] if lines else []
 
 
 def _heading(result: Result) -> Text:
@@ -279,6 +287,8 @@ def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:
 
 def _sentence(result: Result) -> str:
     judged = any(pair.judged and pair.judgement.verdict is not Verdict.NOT_COMPARED for pair in result.compared)
+    if result.missing and result.verdict is Verdict.INCONCLUSIVE:
+        return "nothing is known to differ, but parts of the run are missing"
     if result.verdict is Verdict.AGREE and (worst := _explained(result)):
         allowed = "" if result.criteria.max_disagreement else "; --max-disagreement RATE limits that"
         return f"no pair differs beyond what its precision explains, but up to {worst:.1%} of labels do differ{allowed}"

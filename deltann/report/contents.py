@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,3 +28,17 @@ class Contents:
         codes = [self.result.exit_code, *([self.timing.exit_code] if self.timing else [])]
         own = next((code for code in (1, 3, 4) if code in codes), 0)
         return own if self.drift is None else self.drift.exit_code(own)
+
+
+def load_contents(run: str | Path) -> Contents:
+    """A stored run and its times, with what is missing of either in `Result.missing`.
+
+    Raises:
+        UsageError: not a run, or its `run.json` or criteria cannot be read.
+    """
+    from deltann.result import load
+    from deltann.timing.stored import partial_timing
+
+    result = load(run, partial=True)
+    timing, lost = partial_timing(result.run, result)
+    return Contents(replace(result, missing=(*result.missing, *lost)), timing)

@@ -1,27 +1,41 @@
-"""Everything a result holds, as JSON."""
+"""Everything a report's contents hold, as JSON: what `deltann.report.schema` describes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deltann.comparison.evidence import Arbitration
 from deltann.comparison.output import Comparison, plain
 from deltann.comparison.power import Power
 from deltann.frames import cell_rows, flip_rows
+from deltann.report.schema import head
+from deltann.report.timing_json import timing_json
 
 if TYPE_CHECKING:
+    from deltann.report.contents import Contents
     from deltann.result import Result
 
 
-def to_json(result: Result) -> str:
-    """One JSON document: the run, the criteria, cells (with their full detail), pairs with every number, verdicts."""
+def to_json(contents: Contents) -> str:
+    """`document` as the text of one JSON file."""
+    return json.dumps(document(contents), indent=1, allow_nan=False)
+
+
+def document(contents: Contents) -> dict[str, Any]:
+    """The run, the criteria, cells (with their full detail), pairs with every number, verdicts; times and drift.
+
+    Numbers that are not finite, or not known, are null. The exit code is that of the whole.
+    """
+    result, timing = contents.result, contents.timing
     details = {str(record.cell): record.outcome.detail for record in result.records}
-    document = {
+    found = {
+        **head("report"),
         "run": str(result.run.folder),
+        "missing": list(result.missing),
         "verdict": result.verdict.value,
-        "exit_code": result.exit_code,
+        "exit_code": contents.exit_code,
         "criteria": result.criteria.to_json(),
         "cells": [{**row, "detail": details[row["cell"]]} for row in cell_rows(result)],
         "identical_artifacts": [[str(cell) for cell in group] for group in result.identical],
@@ -40,9 +54,11 @@ def to_json(result: Result) -> str:
         ],
         "evidence": _evidence(result),
         "blamed": [{"cells": list(b.names), "sure": b.sure.value, "reason": b.reason} for b in result.blamed],
+        "timing": None if timing is None else timing_json(timing, contents.against),
+        "baseline": None if contents.drift is None else contents.drift.to_json(),
         "request": dict(result.run.document),
     }
-    return json.dumps(plain(document), indent=1, allow_nan=False)
+    return cast(dict[str, Any], plain(found))
 
 
 def _evidence(result: Result) -> dict[str, Any]:

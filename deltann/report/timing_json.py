@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from deltann.comparison.output import plain
+from deltann.report.schema import head
 
 if TYPE_CHECKING:
     from deltann.timing.against import Against
@@ -36,9 +37,10 @@ def timing_json(timing: Timing, against: Against | None = None) -> dict[str, Any
     return cast(dict[str, Any], plain(found))
 
 
-def calibration_json(calibration: Calibration) -> dict[str, Any]:
-    """What the machine's A/A experiments say."""
-    return cast(dict[str, Any], plain(calibration.to_json()))
+def calibration_json(calibration: Calibration, environment: str) -> dict[str, Any]:
+    """What the A/A experiments of an environment say of the machine: a document by itself."""
+    found = {**head("calibration"), "environment": environment, "calibration": calibration.to_json()}
+    return cast(dict[str, Any], plain(found))
 
 
 def _cell(timing: Timing, cell: CellTime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from deltann.evidence.places import evidence_folder, repeats_folder
 from deltann.model import Model, TensorSpec
 from deltann.outcome import Outcome, Stage, Status
 from deltann.runner.outputs import OutputWriter
-from deltann.store import Cell, CellRecord, Run, RunStatus, create_run, write_json
+from deltann.store import Cell, CellRecord, Run, RunStatus, create_run, open_run, write_json
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 
@@ -31,11 +31,13 @@ def write_run(
     model: str = "model.onnx",
     source: str = "random:4",
     facts: Mapping[str, Mapping[str, Any]] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Run:
     """Write a complete run to `folder`.
 
     `cells`: by environment its outputs, [N, …] by name, or the outcome of a cell that has none. `names`: the N
     samples'. `facts`: by environment what is recorded of it, such as its artifact's digest.
+    `class_names`: from class 0.
     """
     arrays = [outputs for outputs in cells.values() if not isinstance(outputs, Outcome)]
     samples = len(next(iter(arrays[0].values()))) if arrays else 1
@@ -55,6 +57,7 @@ def write_run(
             "notes": [],
         },
         "labels": None if labels is None else {"values": list(labels), "offset": None},
+        "class_names": None if class_names is None else list(class_names),
         "map_outputs": {},
         "criteria": (criteria or Criteria()).to_json(),
         "versions": {},
@@ -65,6 +68,29 @@ def write_run(
     for cell in run.cells:
         _write_cell(run, cell, cells[cell.environment], dict((facts or {}).get(cell.environment, {})))
     return run.with_status(RunStatus.COMPLETE)
+
+
+def write_against(run: Run, cells: Mapping[str, Outputs], map_outputs: Mapping[str, str] | None = None) -> Run:
+    """Add a second model, and what environments made of it, to a run; `map_outputs`: {first's: second's} names."""
+    given = next(iter(cells.values()))
+    specs = tuple(TensorSpec(name, str(array.dtype), ("batch", *array.shape[1:])) for name, array in given.items())
+    model = Model("other.onnx", run.folder / "other.onnx", "1" * 64, 17, (), specs)
+    inputs = dict(run.document["inputs"])
+    for part in ("digest", "pipeline"):
+        inputs[part] = {**inputs[part], "against": inputs[part]["model"]}
+    document = {
+        **run.document,
+        "models": {**run.document["models"], "against": model.to_json()},
+        "cells": [*run.document["cells"], *({"environment": name, "role": "against"} for name in cells)],
+        "rows": {**run.document["rows"], "against": 1},
+        "map_outputs": dict(map_outputs or {}),
+        "inputs": inputs,
+    }
+    write_json(run.folder / "run.json", document)
+    run = open_run(run.folder)
+    for name, outputs in cells.items():
+        _write_cell(run, Cell(name, "against"), outputs, {})
+    return run
 
 
 def write_arbitration(run: Run, found: Arbitration, role: str = "model") -> None:

@@ -20,7 +20,7 @@ from deltann.timing.calibration import same_machine
 from deltann.timing.estimate import Estimate, runs_needed, slowdown
 from deltann.timing.inputs import stored_work
 from deltann.timing.options import Options
-from deltann.timing.pairs import pairs_of, series_of
+from deltann.timing.pairs import pairs_of, series_of, timed
 from deltann.timing.protocol import Contender, measure_round
 from deltann.timing.rounds import Kind, checks, failures, load_rounds, save_round
 from deltann.timing.series import FEWEST_ROUNDS
@@ -91,7 +91,7 @@ def _contenders(run: Run) -> dict[str, Contender]:
     """By name, the cells that have outputs."""
     found = {}
     works = {role: stored_work(run, role) for role in run.models}
-    for cell in run.cells:
+    for cell in timed(run.cells):
         record = run.record(cell)
         if record.outcome.status is Status.OK:
             log = timing_folder(run) / "logs" / f"{cell.folder}.log"

@@ -8,10 +8,16 @@ import numpy as np
 
 from deltann.environment import Environment
 from deltann.errors import UsageError
+from deltann.native import NATIVE
 from deltann.store import Cell
 from deltann.timing.rounds import Round
 from deltann.timing.series import Series
 from deltann.timing.verdict import Pair
+
+
+def timed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Those that are timed: what runs in this process cannot be run afresh, nor be stopped while another is timed."""
+    return tuple(cell for cell in cells if cell.environment != NATIVE)
 
 
 def pairs_of(cells: Sequence[Cell], reference: str | None) -> tuple[Pair, ...]:
@@ -23,6 +29,7 @@ def pairs_of(cells: Sequence[Cell], reference: str | None) -> tuple[Pair, ...]:
     Raises:
         UsageError: no such environment, or a reference where there are two models.
     """
+    cells = timed(cells)
     bases = [cell for cell in cells if cell.role == "model"]
     if len(bases) < len(cells):
         if reference is not None:

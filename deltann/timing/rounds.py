@@ -99,14 +99,14 @@ def save_round(folder: Path, number: int, round_: Round) -> None:
     write_json(place / "round.json", {"kind": round_.kind, "took_s": round_.took_s, "cells": cells, "order": order})
 
 
-def load_rounds(folder: Path) -> tuple[Round, ...]:
-    """The rounds stored under `folder`, in their order.
+def load_rounds(folder: Path, complete: bool = False) -> tuple[Round, ...]:
+    """The rounds stored under `folder`, in their order; `complete`: measuring ended, so that each has to be whole.
 
     Raises:
         UsageError: one of them is damaged.
     """
-    places = sorted(path.parent for path in folder.glob("rounds/*/round.json"))
-    return tuple(_load(place) for place in places if re.fullmatch(r"\d{3,}", place.name))
+    places = sorted(path for path in folder.glob("rounds/*") if re.fullmatch(r"\d{3,}", path.name))
+    return tuple(_load(place) for place in places if complete or (place / "round.json").exists())
 
 
 def _load(place: Path) -> Round:

@@ -19,7 +19,7 @@ from deltann.store import Run
 from deltann.timing.calibration import Calibration
 from deltann.timing.estimate import Estimate, slowdown
 from deltann.timing.options import Options
-from deltann.timing.pairs import pairs_of, series_of
+from deltann.timing.pairs import pairs_of, series_of, timed
 from deltann.timing.rounds import DAMAGE, Checks, Round, checks, failures, load_rounds
 from deltann.timing.series import FEWEST_ROUNDS
 from deltann.timing.verdict import Pair, TimeJudgement, TimeVerdict, judge_times
@@ -104,7 +104,7 @@ class Timing:
         """0 none slower, 1 a regression or outputs that differ, 3 a backend failed, 4 inconclusive."""
         if self.verdict is TimeVerdict.REGRESSION or any(pair.outputs is Verdict.DIFFER for pair in self.pairs):
             return 1
-        if any(cell.outcome.status is not Status.OK for cell in self.cells):
+        if any(cell.outcome.status not in (Status.OK, Status.NOT_RUN) for cell in self.cells):
             return 3
         return 4 if self.verdict is TimeVerdict.INCONCLUSIVE else 0
 
@@ -165,13 +165,13 @@ def timing(
     if document is None:
         return None
     options = Options.from_json(document["options"]).judged_by(margin, percentile, reference)
-    rounds = load_rounds(timing_folder(run))
+    rounds = load_rounds(timing_folder(run), document["complete"])
     stored = document["calibration"] or {}
     calibration = Calibration.from_json(stored["calibration"]) if stored else None
     if calibration is not None and calibration.percentile != options.percentile:
         calibration = None
     pairs = pairs_of(run.cells, options.reference)
-    cells = tuple(_cell(run, name, rounds, options.percentile) for name in map(str, run.cells))
+    cells = tuple(_cell(run, name, rounds, options.percentile) for name in map(str, timed(run.cells)))
     return Timing(
         run=run,
         options=options,
@@ -184,6 +184,17 @@ def timing(
         calibration=calibration,
         calibrated_by={key: value for key, value in stored.items() if key != "calibration"},
     )
+
+
+def partial_timing(run: Run, result: Result) -> tuple[Timing | None, tuple[str, ...]]:
+    """The times of `run` where they can be read, else a line that says what is wrong with them."""
+    try:
+        found = timing(run, result=result)
+    except UsageError as error:
+        return None, (f"the times: {error}",)
+    if found is None and (timing_folder(run) / "rounds").is_dir():
+        return None, (f"the times: {timing_folder(run) / 'timing.json'} is missing; measure again",)
+    return found, ()
 
 
 def _cell(run: Run, name: str, rounds: Sequence[Round], percentile: float) -> CellTime:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.model import load_model
+from deltann.native.exporting import is_path
 from deltann.runner.cell import Limits
 from deltann.runner.memory import DEFAULT as DEFAULT_MEMORY
 from deltann.store import Run, RunStatus, open_run
@@ -17,6 +18,7 @@ from deltann.timing.against import check_same_model
 from deltann.timing.machine import INPUTS
 from deltann.timing.measure import bench
 from deltann.timing.options import Options, with_threads
+from deltann.timing.pairs import timed
 from deltann.timing.stored import Timing, document_of, timing
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def bench_model(
-    model: str | Path | None = None,
+    model: Any = None,
     backends: str | Iterable[str] | None = None,
     *,
     reference: str | None = None,
@@ -44,7 +46,8 @@ def bench_model(
     """Compare `model` under each environment, then time them, or go on with what `out` holds of that.
 
     Args:
-        model, backends: as `deltann.compare` takes them; needless where `out` is a finished comparison.
+        model, backends: as `deltann.compare` takes them (what is no file is compared too, and not timed); needless where
+            `out` is a finished comparison.
         reference: the environment that the others are timed against; the first where None.
         margin: the slowdown that must not go unnoticed, such as `0.05` or `"5%"`, which is the default.
         budget: seconds that measuring may take (60).
@@ -106,7 +109,7 @@ def _needed(name: str, value: Any) -> Any:
 
 
 def _finished(
-    out: Path, model: str | Path | None, environments: Sequence[Environment] | None, asked: Mapping[str, Any]
+    out: Path, model: Any, environments: Sequence[Environment] | None, asked: Mapping[str, Any]
 ) -> Run | None:
     """The finished comparison in `out`, where there is one.
 
@@ -116,8 +119,8 @@ def _finished(
     """
     if not (out / "run.json").is_file() or (run := open_run(out)).status is not RunStatus.COMPLETE:
         return None
-    names = [str(cell) for cell in run.cells]
-    if model is not None and load_model(model).sha256 != run.models["model"].sha256:
+    names = [str(cell) for cell in timed(run.cells)]
+    if model is not None and (not is_path(model) or load_model(model).sha256 != run.models["model"].sha256):
         what = "model"
     elif environments is not None and [str(environment) for environment in environments] != names:
         what = "backends"

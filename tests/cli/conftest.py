@@ -15,8 +15,10 @@ from typing import Any
 import onnx
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator, validate
 
 from deltann.cli import BROKEN, main
+from deltann.report.schema import VERSIONS, schema, schema_id
 from deltann.testing.faulty import ENTRY
 from deltann.testing.models import MODELS
 from deltann.testing.registration import registered
@@ -35,12 +37,15 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Standard output as strict JSON."""
+        """Standard output as strict JSON, which is what the published schema says."""
 
         def refuse(constant: str) -> None:
             raise AssertionError(f"{constant} is no JSON")
 
-        return json.loads(self.out, parse_constant=refuse)
+        found = json.loads(self.out, parse_constant=refuse)
+        told = [schema(kind) for kind in VERSIONS if schema_id(kind) == found.get("$schema")]
+        validate(found, *told or [schema("scoreboard")], cls=Draft202012Validator)
+        return found
 
     @property
     def error(self) -> str:

@@ -1,4 +1,4 @@
-"""`report` and `compare --from`: everything from the store alone, and nothing from a run that is not whole."""
+"""`report` and `compare --from`: everything from the store alone; of a run that is not whole, never a clean page."""
 
 from __future__ import annotations
 
@@ -162,28 +162,49 @@ def test_a_document_of_bytes(cli, run):
     assert "run.json: damaged" in cli("report", run).error
 
 
+def partial(cli, run, missing):
+    """What `report` shows of a run that is not whole: it says what is missing, and never that all agree."""
+    shown = cli("report", run)
+    assert shown.code in (1, 4), (shown.out, shown.err)
+    first = shown.out.splitlines()[0]
+    assert first.startswith("INCOMPLETE: "), shown.out
+    assert missing in " ".join(shown.out.split()), shown.out
+    assert "\nAGREE: " not in shown.out
+    told = cli("report", run, "--json", "-").json
+    assert told["missing"]
+    assert told["verdict"] != "AGREE"
+    return told
+
+
 def test_a_newer_schema(cli, run):
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**document, "schema": 99}))
-    assert "upgrade deltann" in cli("report", run).error
+    assert "upgrade deltann" in rejudge(cli, run).error
+    partial(cli, run, "schema 99")
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])
 def test_an_unfinished_run(cli, run, status):
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**document, "status": status}))
-    assert f"the run is {status}" in cli("report", run).error
-    assert f"--out {run}" in rejudge(cli, run).error
+    refused = rejudge(cli, run).error
+    assert f"the run is {status}" in refused
+    assert f"--out {run}" in refused
+    partial(cli, run, status)
 
 
 def test_a_folder_of_outputs_that_is_gone(cli, run):
     shutil.rmtree(run / "outputs" / "model" / "reference")
-    assert "missing or damaged" in cli("report", run).error
+    assert "missing or damaged" in rejudge(cli, run).error
+    partial(cli, run, "reference")
 
 
 def test_an_output_that_is_gone(cli, run):
     (run / "outputs" / "model" / "reference" / "0.npy").unlink()
-    assert "missing or damaged" in cli("report", run).error
+    assert "missing or damaged" in rejudge(cli, run).error
+    told = partial(cli, run, "reference")
+    compared = [pair for pair in told["pairs"] if pair["comparison"]]
+    assert [(pair["candidate"], pair["reference"]) for pair in compared] == [("faulty-wrong[amount=0.5]", "faulty")]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
@@ -192,23 +213,27 @@ def test_a_truncated_file_of_outputs(cli, run, name, share):
     file = run / "outputs" / "model" / "reference" / name
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * share)])
-    assert "missing or damaged" in cli("report", run).error
+    assert "missing or damaged" in rejudge(cli, run).error
+    partial(cli, run, "reference")
 
 
 def test_an_output_of_objects_is_never_unpickled(cli, run):
     np.save(run / "outputs" / "model" / "reference" / "0.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "missing or damaged" in cli("report", run).error
+    assert "missing or damaged" in rejudge(cli, run).error
+    partial(cli, run, "reference")
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"outcome": {"status": "FINE"}}'])
 def test_a_damaged_record_of_a_cell(cli, run, text):
     (run / "cells" / "model" / "reference" / "cell.json").write_text(text)
-    assert "damaged" in cli("report", run).error
+    assert "damaged" in rejudge(cli, run).error
+    partial(cli, run, "reference")
 
 
 def test_a_record_of_a_cell_that_is_gone(cli, run):
     (run / "cells" / "model" / "reference" / "cell.json").unlink()
-    assert "the record of reference is missing" in cli("report", run).error
+    assert "the record of reference is missing" in rejudge(cli, run).error
+    partial(cli, run, "reference")
 
 
 def test_a_task_says_how_an_output_is_judged(cli, finished):

@@ -11,6 +11,7 @@ import pytest
 import deltann
 from deltann.comparison.evidence import Arbitration, Sabotage, Sabotaged
 from deltann.report.console import screen
+from deltann.report.contents import Contents
 from deltann.report.json import to_json
 from deltann.testing.stored import write_arbitration, write_repeats, write_run, write_sabotage
 
@@ -50,14 +51,14 @@ def test_each_environment_is_shown_beside_float64(folder: Path) -> None:
 
 def test_who_is_wrong_is_named(folder: Path) -> None:
     assert "C tvm: wrong, by arbiter" in _shown(folder)
-    (blamed,) = json.loads(to_json(deltann.load(folder)))["blamed"]
+    (blamed,) = json.loads(to_json(Contents(deltann.load(folder))))["blamed"]
     assert blamed["cells"] == ["tvm"]
 
 
 def test_nobody_is_named_where_nothing_differs(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"ort": {"y": ROUNDED}, "torch": {"y": ROUNDED}})
     assert "wrong" not in _shown(run.folder)
-    assert json.loads(to_json(deltann.load(run)))["blamed"] == []
+    assert json.loads(to_json(Contents(deltann.load(run))))["blamed"] == []
 
 
 def test_what_was_not_gathered_is_told(folder: Path, tmp_path: Path) -> None:
@@ -70,10 +71,10 @@ def test_what_was_not_gathered_is_told(folder: Path, tmp_path: Path) -> None:
 
 def test_random_inputs_are_said_to_be_noise_and_photographs_are_not(folder: Path, tmp_path: Path) -> None:
     assert "Random inputs" not in _shown(folder)
-    assert json.loads(to_json(deltann.load(folder)))["evidence"]["random_inputs"] is False
+    assert json.loads(to_json(Contents(deltann.load(folder))))["evidence"]["random_inputs"] is False
     drawn = write_run(tmp_path / "drawn", {"ort": {"y": ROUNDED}, "torch": {"y": ROUNDED}}, source="random:12")
     assert "rates of labels hold for noise, not for your data" in _shown(drawn.folder)
-    assert json.loads(to_json(deltann.load(drawn)))["evidence"]["random_inputs"] is True
+    assert json.loads(to_json(Contents(deltann.load(drawn))))["evidence"]["random_inputs"] is True
 
 
 def test_self_noise_is_told_where_there_is_some(folder: Path) -> None:
@@ -97,4 +98,4 @@ def test_detection_power_is_told_with_what_was_missed(tmp_path: Path) -> None:
     shown = _shown(run.folder)
     assert "Of 3 copies with a fault each, 2 are noticed" in shown
     assert "missed: graph: fault 2" in shown
-    assert json.loads(to_json(deltann.load(run)))["evidence"]["power"]["model"]["noticed"] == 2
+    assert json.loads(to_json(Contents(deltann.load(run))))["evidence"]["power"]["model"]["noticed"] == 2

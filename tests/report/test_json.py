@@ -9,6 +9,7 @@ import pytest
 
 import deltann
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.report.contents import Contents
 from deltann.report.json import to_json
 from deltann.testing.stored import write_run
 
@@ -36,7 +37,7 @@ def result(tmp_path):
 @pytest.fixture
 def document(result):
     """The JSON, read strictly."""
-    return json.loads(to_json(result), parse_constant=refuse)
+    return json.loads(to_json(Contents(result)), parse_constant=refuse)
 
 
 def test_the_verdict_is_the_result_s(document, result):

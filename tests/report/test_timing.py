@@ -143,7 +143,7 @@ def test_a_calibration_says_what_is_found_and_how_often_it_errs(detectable, word
     with console.capture() as captured:
         console.print(calibration_screen(found, "ort", "model.onnx"))
     assert "ort against itself" in captured.get()
-    json.dumps(calibration_json(found), allow_nan=False)
+    json.dumps(calibration_json(found, "ort"), allow_nan=False)
 
 
 def test_it_is_told_by_what_the_machine_was_calibrated(tmp_path):

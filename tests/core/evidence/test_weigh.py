@@ -237,7 +237,7 @@ def test_a_model_of_half_weights_makes_every_cell_one_whatever_its_inputs_are(ma
 )
 def test_facts_of_the_wrong_type_are_damage(make, facts):
     run = make({"ort": SINGLE, "tvm": SINGLE}, facts={"tvm": facts})
-    with pytest.raises(UsageError, match=r"the record of tvm is damaged \(facts\.\w+\); run the comparison again"):
+    with pytest.raises(UsageError, match=r"cell\.json: damaged \(facts\.\w+ .+\); run the comparison again"):
         weighed(run)
 
 

@@ -1,0 +1,158 @@
+"""What a comparison means for the test that asked for it: a pure function of the result, its times and the marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from deltann.comparison.attribution import Sure
+from deltann.comparison.verdict import Verdict
+from deltann.environment import Environment
+from deltann.judging import Pair
+from deltann.outcome import Status
+from deltann.pairing import LeftOut
+from deltann.pytest_plugin.known import KnownFailure
+from deltann.report.contents import Contents
+from deltann.result import Result
+from deltann.timing.verdict import TimeVerdict
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """`failures`, a line each: the test fails. `missing`: environments that are not on this machine, with the pip line.
+
+    `met`: known failures that happened. `unmet`: those whose environment was tested and did not fail.
+    """
+
+    failures: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    met: frozenset[KnownFailure] = frozenset()
+    unmet: frozenset[KnownFailure] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """`environments`: whose failure it is; of several it is not known whose."""
+
+    environments: frozenset[str]
+    text: str
+
+
+def assess(contents: Contents, known: Sequence[KnownFailure] = (), *, untimed: bool = False) -> Assessment:
+    """Judge a finished comparison. `untimed`: times were asked for and not taken, so who is slower is not known.
+
+    Fails closed: whatever is not AGREE, and neither excused nor missing, is a failure.
+
+    Raises:
+        UsageError: a known failure's `until` cannot be held against the version that ran.
+    """
+    result = contents.result
+    there = [record.cell for record in result.records if record.outcome.status is not Status.UNAVAILABLE]
+    versions = {cell.environment: _version(result, cell.environment) for cell in there}
+    ended = {mark for mark in known if mark.environment in versions and mark.ended(versions[mark.environment])}
+    current = [mark for mark in known if mark.environment in versions and mark not in ended]
+    failures: list[str] = []
+    met: set[KnownFailure] = set()
+    for problem in (*_failed(result), *_different(result), *_slower(contents)):
+        if excuses := [mark for mark in current if mark.environment in problem.environments]:
+            met.update(excuses)
+        else:
+            failures.append(problem.text)
+            failures += [
+                f"the known failure of {mark} is over: it is excused until {mark.until}, and this is "
+                f"{versions[mark.environment]}"
+                for mark in known
+                if mark in ended and mark.environment in problem.environments
+            ]
+    failures += _inconclusive(contents)
+    missing = tuple(
+        f"{record.cell} is {record.outcome.status}: {record.outcome.reason}"
+        for record in result.records
+        if record.outcome.status is Status.UNAVAILABLE
+    )
+    if contents.exit_code and not (failures or missing or met):
+        same = any(pair.left_out is LeftOut.SAME_CODE for pair in result.compared)
+        told = "only environments that ran the very same thing were compared" if same else "nothing was compared"
+        failures.append(f"{result.verdict}: {told}")
+    tested = _tested(result)
+    unmet = {mark for mark in current if mark.environment in tested and mark not in met and not untimed}
+    return Assessment(tuple(dict.fromkeys(failures)), missing, frozenset(met), frozenset(unmet))
+
+
+def _version(result: Result, environment: str) -> str:
+    """What ran, or would have run: "" where nobody knows."""
+    parsed = Environment.parse(environment)
+    ran = (record.facts.get("version") for record in result.records if record.cell.environment == environment)
+    known = next(filter(None, ran), None)
+    return str(known or parsed.version or result.run.document["versions"].get(parsed.backend, ""))
+
+
+def _failed(result: Result) -> Iterator[_Problem]:
+    for record in result.records:
+        outcome = record.outcome
+        if outcome.status in (Status.OK, Status.UNAVAILABLE):
+            continue
+        what = " ".join(filter(None, (outcome.status, outcome.symptom)))
+        tail = f" while {outcome.stage}" if outcome.stage and outcome.stage not in outcome.reason else ""
+        yield _Problem(frozenset([record.cell.environment]), f"{record.cell} {what}: {outcome.reason}{tail}")
+
+
+def _different(result: Result) -> Iterator[_Problem]:
+    for pair in result.compared:
+        if pair.judged and pair.judgement.verdict is Verdict.DIFFER:
+            text = f"{pair.candidate} and {pair.reference} DIFFER: {'; '.join(pair.judgement.reasons)}"
+            yield _Problem(frozenset(_guilty(result, pair)), text)
+
+
+def _guilty(result: Result, pair: Pair) -> set[str]:
+    """The side that is known to be wrong; both where none is."""
+    blamed = {name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.names}
+    sides = (pair.candidate, pair.reference)
+    return {cell.environment for cell in sides if str(cell) in blamed} or {cell.environment for cell in sides}
+
+
+def _slower(contents: Contents) -> Iterator[_Problem]:
+    timing = contents.timing
+    if timing is None:
+        return
+    environments = {str(cell): cell.environment for cell in contents.result.run.cells}
+    compared_ok = {str(r.cell) for r in contents.result.records if r.outcome.status is Status.OK}
+    for cell in timing.cells:
+        if cell.outcome.status is not Status.OK and cell.name in compared_ok:
+            text = f"{cell.name} {cell.outcome.status} while it was timed: {cell.outcome.reason}"
+            yield _Problem(frozenset([environments[cell.name]]), text)
+    for pair in timing.pairs:
+        if pair.verdict is TimeVerdict.REGRESSION:
+            text = f"{pair.candidate} is slower than {pair.reference}: {'; '.join(pair.reasons)}"
+            yield _Problem(frozenset([environments[pair.candidate]]), text)
+
+
+def _inconclusive(contents: Contents) -> list[str]:
+    """What could not be told, of outputs and of times, a line a reason; no mark excuses that."""
+    result, timing = contents.result, contents.timing
+    found: dict[str, list[str]] = {}
+    for pair in result.compared:
+        if pair.judged and pair.judgement.verdict is Verdict.INCONCLUSIVE:
+            for reason in pair.judgement.reasons:
+                found.setdefault(reason, []).append(f"{pair.candidate} and {pair.reference}")
+    lines = [
+        f"{pairs[0]}{f' and {len(pairs) - 1} more pairs' if pairs[1:] else ''}: INCONCLUSIVE: {reason}"
+        for reason, pairs in found.items()
+    ]
+    failed = {cell.name for cell in timing.cells if cell.outcome.status is not Status.OK} if timing else set[str]()
+    for times in timing.pairs if timing else ():
+        if times.verdict is TimeVerdict.INCONCLUSIVE and failed.isdisjoint((times.candidate, times.reference)):
+            names = f"times of {times.candidate} and {times.reference}"
+            lines.append(f"{names}: INCONCLUSIVE: {'; '.join(times.reasons)}")
+    return lines
+
+
+def _tested(result: Result) -> set[str]:
+    """The environments of which it is known whether they fail."""
+    failed = {
+        record.cell.environment
+        for record in result.records
+        if record.outcome.status not in (Status.OK, Status.UNAVAILABLE)
+    }
+    pairs = [pair for pair in result.compared if pair.judged and pair.comparison]
+    return failed | {cell.environment for pair in pairs for cell in (pair.candidate, pair.reference)}

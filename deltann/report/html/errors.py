@@ -1,0 +1,55 @@
+"""How the errors of samples lie, of every pair and output, and the per-class breakdown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deltann.distributions import distributions
+from deltann.report.html.figures import error_strips
+
+if TYPE_CHECKING:
+    from deltann.distributions import PairDistribution
+    from deltann.result import Result
+
+MOST_STRIPS = 28
+MOST_ROWS = 1000
+MOST_OUTPUTS = 12
+
+
+@dataclass(frozen=True)
+class OutputErrors:
+    """Of one output: its pairs, largest median first, and the drawing of the first of them."""
+
+    output: str
+    rows: tuple[PairDistribution, ...]
+    figure: str
+    drawn: int
+    left_out: int
+
+
+def errors(result: Result, letters: dict[str, str]) -> tuple[OutputErrors, ...]:
+    """An entry an output that has numbers."""
+    by_output: dict[str, list[PairDistribution]] = {}
+    for found in distributions(result):
+        by_output.setdefault(found.output, []).append(found)
+    most = max(1, MOST_ROWS // max(1, len(by_output)))
+    return tuple(
+        _of(output, rows, letters, most, place < MOST_OUTPUTS) for place, (output, rows) in enumerate(by_output.items())
+    )
+
+
+def _of(
+    output: str, rows: list[PairDistribution], letters: dict[str, str], most: int, draw: bool
+) -> OutputErrors:
+    rows = sorted(rows, key=lambda row: (-row.distribution.p50, -row.distribution.max))
+    drawn = [row for row in rows if any(row.distribution.counts)][:MOST_STRIPS] if draw else []
+    strips = [(f"{letters[row.candidate]}:{letters[row.reference]}", row.distribution) for row in drawn]
+    figure = error_strips(strips, f"Errors of the samples of {len(strips)} pairs") if strips else ""
+    return OutputErrors(output, tuple(rows[:most]), figure, len(strips), max(0, len(rows) - most))
+
+
+def finite(value: float) -> float | None:
+    """The value where it can be drawn."""
+    return value if math.isfinite(value) else None

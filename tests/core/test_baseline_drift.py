@@ -1,0 +1,458 @@
+"""A run beside what was accepted: what fails, what passes, what is written, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deltann.baseline.drift import Drift, Row, Standing, drift, update
+from deltann.baseline.entries import Agreement, Entry, Failure, Time, entries
+from deltann.baseline.file import read_baseline, write_baseline
+from deltann.comparison.verdict import Verdict
+from deltann.errors import UsageError
+from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.report.contents import Contents
+from deltann.result import load
+from deltann.store import open_run, write_json
+from deltann.testing.stored import write_against, write_run
+from deltann.testing.times import HOST, write_times
+from deltann.timing.stored import timing
+from deltann.timing.verdict import TimeVerdict
+
+SCORES = np.random.default_rng(11).standard_normal((40, 6)).astype(np.float32)
+HERE = {"node": "here", "class": "linux x86_64 avx2, 4 cores", "accelerators": []}
+THERE = {"node": "there", "class": "linux aarch64 neon, 4 cores", "accelerators": []}
+SOUND: Mapping[str, Any] = {"ort": 0.0, "torch": 1e-6, "tvm": 1e-6}
+DECLINED = Outcome(Status.UNSUPPORTED, Stage.CONVERT, None, "no NonZero")
+CRASHED = Outcome(Status.FAILED, Stage.COMPILE, Symptom.CRASH, "died of SIGSEGV")
+
+
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+
+
+def made(
+    folder: Path,
+    cells: Mapping[str, float | Outcome | dict[str, Any]] = SOUND,
+    *,
+    slowdowns: Mapping[str, float] | None = None,
+    host: Mapping[str, Any] = HERE,
+    model: str = "model.onnx",
+    sha256: str = "0" * 64,
+    inputs: str = "1" * 64,
+    seed: int = 0,
+    **times: Any,
+) -> Contents:
+    """A run whose environments are off `SCORES` by noise of the size given."""
+    rng = np.random.default_rng([seed, 1])
+    outputs: dict[str, Any] = {}
+    for name, cell in cells.items():
+        noise = rng.standard_normal(SCORES.shape)
+        outputs[name] = cell if not isinstance(cell, float) else {"y": (SCORES + cell * noise).astype(np.float32)}
+    write_run(folder, outputs, model=model)
+    document = json.loads((folder / "run.json").read_text())
+    document["host"] = dict(host)
+    document["inputs"]["digest"]["model"] = inputs
+    document["models"]["model"]["sha256"] = sha256
+    write_json(folder / "run.json", document)
+    run = open_run(folder)
+    result = load(run)
+    if slowdowns is None:
+        return Contents(result)
+    write_times(run, slowdowns, seed=seed, **times)
+    path = folder / "timing" / "timing.json"
+    write_json(path, {**json.loads(path.read_text()), "host": {**HOST, **host}})
+    return Contents(result, timing(run, result=result))
+
+
+def standings(found: Drift) -> dict[str, Standing]:
+    return {row.entry.key.title: row.standing for row in found.rows}
+
+
+def row_of(found: Drift, title: str) -> Row:
+    (row,) = [row for row in found.rows if row.entry.key.title == title]
+    return row
+
+
+def judged(contents: Contents, path: Path) -> tuple[Drift, int]:
+    found = drift(contents, path)
+    return found, replace(contents, drift=found).exit_code
+
+
+TIMES = {"ort": 0.0, "torch": 0.1, "tvm": 0.0}
+
+
+def test_a_run_is_the_same_as_its_own_baseline(tmp_path: Path):
+    cells = {**SOUND, "tract": DECLINED, "iree": CRASHED, "tflite": 0.5}
+    contents = made(tmp_path / "run", cells, slowdowns=TIMES | {"tflite": 0.4})
+    path = tmp_path / "baseline.jsonl"
+    assert contents.exit_code == 1
+    accepted = update(contents, path)
+    assert accepted.updated
+    assert set(standings(accepted).values()) == {Standing.NEW}
+    assert replace(contents, drift=accepted).exit_code == 0
+    found, code = judged(contents, path)
+    assert set(standings(found).values()) == {Standing.SAME}
+    assert all(row.changes == row.reasons == () for row in found.rows)
+    assert found.obsolete == ()
+    assert code == 0, "differences, failures and slowness that were accepted pass"
+    kinds = {type(entry.value) for entry in read_baseline(path).entries}
+    assert kinds == {Agreement, Failure, Time}
+
+
+def test_noise_of_the_same_size_is_the_same_and_leaves_the_file_as_it_is(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    before = path.read_bytes()
+    again = made(tmp_path / "b", slowdowns=TIMES, seed=1)
+    found, code = judged(again, path)
+    assert code == 0
+    assert set(standings(found).values()) == {Standing.SAME}
+    assert entries(again) != read_baseline(path).entries, "the numbers are others"
+    update(again, path)
+    assert path.read_bytes() == before
+
+
+def test_a_difference_that_was_not_there_fails(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a"), path)
+    found, code = judged(made(tmp_path / "b", {**SOUND, "torch": 0.5}), path)
+    assert code == 1
+    assert standings(found) == {
+        "torch : ort, y": Standing.WORSE,
+        "tvm : torch, y": Standing.WORSE,
+        "tvm : ort, y": Standing.SAME,
+    }
+    assert [row.standing for row in found.rows] == sorted(
+        (row.standing for row in found.rows), key=list(Standing).index
+    )
+    row = row_of(found, "torch : ort, y")
+    assert ("verdict", "AGREE", "DIFFER") in row.changes
+    assert any("elements outside the tolerance" in reason for reason in row.reasons)
+
+
+def test_a_difference_that_is_gone_passes_and_is_told(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", {**SOUND, "torch": 0.5}), path)
+    found, code = judged(made(tmp_path / "b"), path)
+    assert code == 0
+    assert row_of(found, "torch : ort, y").standing is Standing.BETTER
+
+
+def test_an_accepted_difference_may_not_grow(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", {**SOUND, "torch": 0.02}), path)
+    found, code = judged(made(tmp_path / "b", {**SOUND, "torch": 0.2}), path)
+    assert code == 1
+    assert "verdict" not in {what for what, *_ in row_of(found, "torch : ort, y").changes}
+
+
+def test_an_output_that_is_lost_fails_even_where_the_pair_differed(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    both = {"y": SCORES, "z": SCORES}
+    update(made(tmp_path / "a", {"ort": both, "torch": {"y": SCORES, "z": SCORES * 2}}), path)
+    lost = made(tmp_path / "b", {"ort": both, "torch": {"y": SCORES}})
+    found, code = judged(lost, path)
+    assert code == 1
+    assert row_of(found, "torch : ort").standing is Standing.NEW
+    assert [entry.key.title for entry in found.obsolete] == ["torch : ort, z"]
+
+
+def test_an_output_of_another_shape_fails_even_where_the_pair_differed(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", {"ort": 0.0, "torch": 0.5}), path)
+    found, code = judged(made(tmp_path / "b", {"ort": 0.0, "torch": {"y": SCORES[:, :5]}}), path)
+    assert code == 1
+    assert {what for what, *_ in row_of(found, "torch : ort, y").changes} >= {"structural differences", "|Δ| max"}
+
+
+def test_a_cell_that_has_come_to_fail_is_worse_and_its_pairs_are_obsolete(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a"), path)
+    for number, outcome in enumerate((CRASHED, DECLINED, Outcome(Status.UNAVAILABLE, reason="pip install tvm"))):
+        found, code = judged(made(tmp_path / f"b{number}", {**SOUND, "tvm": outcome}), path)
+        assert code == 1
+        row = row_of(found, "tvm")
+        assert row.standing is Standing.WORSE
+        assert row.changes[0][:2] == ("status", "gave outputs")
+        assert row.reasons == (outcome.reason,)
+        assert {entry.key.title for entry in found.obsolete} == {"tvm : ort, y", "tvm : torch, y"}
+
+
+def test_a_cell_that_has_come_to_work_is_new_and_says_why(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", {**SOUND, "tvm": DECLINED}), path)
+    found, code = judged(made(tmp_path / "b"), path)
+    assert row_of(found, "tvm : ort, y").standing is Standing.NEW
+    assert row_of(found, "tvm : ort, y").reasons == ("tvm gave no outputs then (UNSUPPORTED while CONVERT)",)
+    assert [entry.key.title for entry in found.obsolete] == ["tvm"]
+    assert code == 0, "outside CI: it agrees"
+
+
+@pytest.mark.parametrize(
+    ("value", "fails"), [("true", True), ("1", True), ("", False), ("false", False), (None, False)]
+)
+def test_new_entries_fail_in_ci_until_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, fails: bool
+):
+    if value is not None:
+        monkeypatch.setenv("CI", value)
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", {"ort": 0.0, "torch": 0.0}), path)
+    more = made(tmp_path / "b", {"ort": 0.0, "torch": 0.0, "tvm": 1e-6})
+    found, code = judged(more, path)
+    assert row_of(found, "tvm : ort, y").standing is Standing.NEW
+    assert found.ci is bool(fails)
+    assert code == (1 if fails else 0)
+    update(more, path)
+    assert judged(more, path)[1] == 0
+
+
+@pytest.mark.parametrize(("new", "code"), [(0.5, 1), (CRASHED, 3), (1e-6, 0)])
+def test_elsewhere_a_new_entry_counts_as_without_a_baseline(tmp_path: Path, new: float | Outcome, code: int):
+    path = tmp_path / "baseline.jsonl"
+    cells = {"ort": 0.0, "torch": 0.9, "iree": DECLINED}
+    made(tmp_path / "a", cells)
+    update(Contents(load(tmp_path / "a", reference="ort")), path)
+    made(tmp_path / "b", {**cells, "tvm": new})
+    contents = Contents(load(tmp_path / "b", reference="ort"))
+    assert contents.exit_code == 1, "of what is accepted"
+    assert judged(contents, path)[1] == code
+
+
+def test_a_baseline_that_knows_nothing_of_a_run_decides_nothing(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    write_baseline(path, [])
+    contents = made(tmp_path / "a", {"ort": 0.0, "torch": 0.5})
+    found, code = judged(contents, path)
+    assert code == contents.exit_code == 1
+    assert found.rows[0].reasons[0] == "nothing of model.onnx was accepted"
+    alone = made(tmp_path / "b", {"ort": 0.0, "torch": DECLINED})
+    assert judged(alone, path)[1] == alone.exit_code == 3
+
+
+def test_other_inputs_are_new_and_said(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a"), path)
+    other = made(tmp_path / "b", inputs="2" * 64)
+    found, _ = judged(other, path)
+    assert set(standings(found).values()) == {Standing.NEW}
+    assert found.rows[0].reasons == (f"accepted on other inputs ({'1' * 16}, here {'2' * 16})",)
+    assert len(found.obsolete) == 3
+
+
+def test_another_model_of_the_name_is_an_error_with_the_line_until_it_is_accepted(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "x", model="a.onnx", sha256="9" * 64), path)
+    update(made(tmp_path / "a"), path)
+    changed = made(tmp_path / "b", sha256="f" * 64)
+    with pytest.raises(UsageError, match=r"baseline\.jsonl:5: model\.onnx is sha256 0{16} there.*f{16}.*--update-bas"):
+        drift(changed, path)
+    assert {entry.key.sha256 for entry in update(changed, path).obsolete} == {"0" * 16}
+    assert judged(changed, path)[1] == 0
+    assert {entry.key.model for entry in read_baseline(path).entries} == {"a.onnx", "model.onnx"}
+
+
+def test_other_models_and_other_classes_of_hosts_are_left_alone(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", model="a.onnx", slowdowns=TIMES), path)
+    update(made(tmp_path / "there", host=THERE, slowdowns={**TIMES, "torch": 2.0}), path)
+    kept = set(path.read_text().splitlines())
+    here = made(tmp_path / "here", slowdowns=TIMES)
+    found, code = judged(here, path)
+    assert set(standings(found).values()) == {Standing.NEW}, "a ratio of another kind of host says nothing here"
+    assert row_of(found, "torch : ort, y").reasons == (f"accepted on {THERE['class']}; this is {HERE['class']}",)
+    assert found.obsolete == ()
+    assert code == here.exit_code
+    update(here, path)
+    assert kept < set(path.read_text().splitlines())
+    assert judged(here, path)[1] == 0
+
+
+def test_what_the_run_no_longer_has_is_named_and_removed_by_an_update(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    fewer = made(tmp_path / "b", {"ort": 0.0, "torch": 1e-6}, slowdowns={"ort": 0.0, "torch": 0.1})
+    found, code = judged(fewer, path)
+    assert {entry.key.title for entry in found.obsolete} == {"tvm : ort, y", "tvm : torch, y", "tvm : ort, time"}
+    assert code == 0
+    assert len(read_baseline(path).entries) == 5, "looking removes nothing"
+    assert update(fewer, path).obsolete == found.obsolete
+    assert {entry.key.title for entry in read_baseline(path).entries} == {"torch : ort, y", "torch : ort, time"}
+
+
+def test_a_run_that_was_not_timed_keeps_the_times_of_its_pairs(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    untimed = made(tmp_path / "b", {"ort": 0.0, "torch": 1e-6})
+    update(untimed, path)
+    assert {entry.key.title for entry in read_baseline(path).entries} == {"torch : ort, y", "torch : ort, time"}
+
+
+def test_a_ratio_that_grew_fails_and_one_that_did_not_passes(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    slower = made(tmp_path / "b", slowdowns={**TIMES, "torch": 0.4})
+    found, code = judged(slower, path)
+    assert code == 1
+    row = row_of(found, "torch : ort, time")
+    assert row.standing is Standing.WORSE
+    assert row.changes[0][0] == "time ratio"
+    # The whole machine half as fast: the ratio is what it was.
+    everything = made(tmp_path / "c", slowdowns={"ort": 1.0, "torch": 1.2, "tvm": 1.0})
+    assert judged(everything, path)[1] == 0
+
+
+def test_times_taken_otherwise_are_not_compared(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    contents = made(tmp_path / "b", slowdowns=TIMES)
+    assert contents.timing is not None
+    pinned = replace(contents.timing, options=replace(contents.timing.options, pin=(0,)))
+    row = row_of(drift(replace(contents, timing=pinned), path), "torch : ort, time")
+    assert row.standing is Standing.NEW
+    assert row.reasons[0] == "its time was accepted as p50, batch 1, and is p50, batch 1, pinned to 1 here"
+
+
+def test_an_environment_that_fails_while_timed_is_worse(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    found, code = judged(made(tmp_path / "b", slowdowns=TIMES, failed={"torch": CRASHED}), path)
+    assert code == 1
+    row = row_of(found, "torch : ort, time")
+    assert row.standing is Standing.WORSE
+    assert row.changes[0][2] == "not known"
+
+
+def test_ratios_of_a_host_of_unknown_kind_are_never_compared(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    old = made(tmp_path / "a", slowdowns=TIMES, host={"node": "old"})
+    update(old, path)
+    found, _ = judged(made(tmp_path / "b", slowdowns=TIMES, host={"node": "old"}), path)
+    assert row_of(found, "torch : ort, time").standing is Standing.NEW
+    assert row_of(found, "torch : ort, y").standing is Standing.SAME
+
+
+def test_an_accelerator_is_part_of_the_host_of_what_ran_on_it(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    with_gpu = {**HERE, "accelerators": ["NVIDIA H100"]}
+    cells = {"ort": 0.0, "torch": 1e-6, "torch:cuda": 1e-5, "ort:qemu-aarch64": 1e-6}
+    update(made(tmp_path / "a", cells, host=with_gpu), path)
+    hosts = {entry.key.title: entry.key.host for entry in read_baseline(path).entries}
+    assert hosts["torch : ort, y"] == hosts["ort:qemu-aarch64 : ort, y"] == HERE["class"]
+    assert hosts["torch:cuda : ort, y"] == f"{HERE['class']} + NVIDIA H100"
+    other = {**HERE, "accelerators": ["NVIDIA L4"]}
+    found = drift(made(tmp_path / "b", cells, host=other), path)
+    assert row_of(found, "torch:cuda : ort, y").standing is Standing.NEW
+    assert row_of(found, "torch : ort, y").standing is Standing.SAME
+    # A machine of the same kind without a GPU has nothing to say of the GPU's entries.
+    assert drift(made(tmp_path / "c", {"ort": 0.0, "torch": 1e-6}), path).obsolete == tuple(
+        entry for entry in read_baseline(path).entries if "qemu" in entry.key.title and "cuda" not in entry.key.title
+    )
+    gone = {**cells, "torch:cuda": Outcome(Status.UNAVAILABLE, reason="no device")}
+    assert row_of(drift(made(tmp_path / "d", gone), path), "torch:cuda").standing is Standing.WORSE
+
+
+def test_a_run_with_parts_missing_is_never_accepted_and_never_passes(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    whole = made(tmp_path / "a")
+    update(whole, path)
+    before = path.read_bytes()
+    partial = replace(whole, result=replace(whole.result, missing=("the outputs of tvm: gone",)))
+    with pytest.raises(UsageError, match=r"parts missing.*the outputs of tvm: gone"):
+        update(partial, path)
+    assert path.read_bytes() == before
+    found = drift(partial, path)
+    assert found.missing
+    assert replace(partial, drift=found).exit_code == partial.exit_code == 4
+
+
+def test_only_pairs_that_are_judged_are_kept(tmp_path: Path):
+    made(tmp_path / "a")
+    result = load(tmp_path / "a", reference="torch")
+    assert {entry.key.title for entry in entries(Contents(result))} == {"ort : torch, y", "tvm : torch, y"}
+
+
+def test_two_models_are_named_by_both(tmp_path: Path):
+    contents = made(tmp_path / "a", {"ort": 0.0, "torch": 0.0})
+    run = write_against(contents.result.run, {"ort": {"y": SCORES}, "torch": {"y": SCORES}})
+    found = entries(Contents(load(run)))
+    assert {entry.key.title for entry in found} == {"against:ort : ort, y", "against:torch : torch, y"}
+    assert {entry.key.model for entry in found} == {"model.onnx against other.onnx"}
+    assert {entry.key.sha256 for entry in found} == {f"{'0' * 16}+{'1' * 16}"}
+    assert {entry.key.inputs for entry in found} == {f"{'1' * 16}+{'1' * 16}"}
+
+
+def test_a_damaged_baseline_is_not_overwritten(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    contents = made(tmp_path / "a")
+    update(contents, path)
+    harmed = path.read_text() + "<<<<<<< HEAD\n"
+    path.write_text(harmed)
+    with pytest.raises(UsageError, match=r"baseline\.jsonl:5: a conflict"):
+        update(contents, path)
+    assert path.read_text() == harmed
+
+
+def test_the_report_of_it_is_plain_data(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    cells = {"ort": 0.0, "torch": {"y": np.full_like(SCORES, np.nan)}, "tract": CRASHED}
+    found = drift(made(tmp_path / "b", cells, slowdowns={"ort": 0.0, "torch": 0.1}), path)
+    data = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert [row["standing"] for row in data["rows"]] == [row.standing.value for row in found.rows]
+    torch = next(row for row in data["rows"] if row["entry"].get("output") == "y")
+    assert torch["entry"]["max"] == "inf"
+    assert {"what": "verdict", "old": "AGREE", "new": "DIFFER"} in torch["changes"]
+    assert len(data["obsolete"]) == len(found.obsolete) > 0
+    assert set(data) == {"path", "ci", "updated", "rows", "obsolete"}
+
+
+VALUES = st.sampled_from([0.0, 1e-6, 0.5, CRASHED, DECLINED])
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.tuples(VALUES, VALUES), second=st.tuples(VALUES, VALUES))
+def test_what_is_accepted_passes_and_nothing_else_is_written(
+    tmp_path_factory: pytest.TempPathFactory, first: tuple[Any, Any], second: tuple[Any, Any]
+):
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "baseline.jsonl"
+    one, two = (
+        made(folder / name, {"ort": 0.0, "torch": a, "tvm": b}) for name, (a, b) in {"a": first, "b": second}.items()
+    )
+    update(one, path)
+    assert judged(one, path)[1] == 0
+    found = update(two, path)
+    assert judged(two, path)[1] == 0
+    assert drift(two, path).obsolete == ()
+    keys = [entry.key for entry in entries(two)]
+    assert [entry.key for entry in read_baseline(path).entries] == keys, "sorted, and of this run alone"
+    if first == second:
+        assert set(standings(found).values()) <= {Standing.SAME}
+
+
+def test_codes_without_a_difference(tmp_path: Path):
+    """Rows by hand: WORSE always fails, what is unknown and new asks the run."""
+    path = tmp_path / "baseline.jsonl"
+    contents = made(tmp_path / "a", {"ort": 0.0, "torch": 0.0})
+    (entry,) = entries(contents)
+    doubtful = Entry(entry.key, replace(entry.value, verdict=Verdict.INCONCLUSIVE))
+    timed = Entry(replace(entry.key, output=None, measured="p50"), Time(TimeVerdict.REGRESSION, (1.2, 1.1, 1.3)))
+    same = Row(entry, entry, Standing.SAME)
+    assert Drift(path, (same,), (), ci=True).exit_code(4) == 0
+    assert Drift(path, (same, Row(doubtful, None, Standing.NEW)), (), ci=False).exit_code(4) == 4
+    assert Drift(path, (same, Row(timed, None, Standing.NEW)), (), ci=False).exit_code(1) == 1
+    assert Drift(path, (same, Row(doubtful, None, Standing.NEW)), (), ci=True).exit_code(0) == 1
+    assert Drift(path, (Row(entry, entry, Standing.WORSE),), (), ci=False).exit_code(0) == 1
+    assert Drift(path, (Row(entry, entry, Standing.CHANGED),), (), ci=True).exit_code(4) == 0
+    assert Drift(path, (), (), ci=True).exit_code(4) == 4
