@@ -12,6 +12,7 @@ from deltann.judging import Pair
 from deltann.outcome import Status
 from deltann.pairing import LeftOut
 from deltann.pytest_plugin.known import KnownFailure
+from deltann.pytest_plugin.request import NATIVE
 from deltann.report.contents import Contents
 from deltann.result import Result
 from deltann.timing.verdict import TimeVerdict
@@ -84,7 +85,8 @@ def _version(result: Result, environment: str) -> str:
     parsed = Environment.parse(environment)
     ran = (record.facts.get("version") for record in result.records if record.cell.environment == environment)
     known = next(filter(None, ran), None)
-    return str(known or parsed.version or result.run.document["versions"].get(parsed.backend, ""))
+    version = str(known or parsed.version or result.run.document["versions"].get(parsed.backend, ""))
+    return version.rpartition(" ")[2] if environment == NATIVE else version  # which names its framework first
 
 
 def _failed(result: Result) -> Iterator[_Problem]:

@@ -20,6 +20,7 @@ def end(item: pytest.Item) -> None:
             test has nothing to do with.
         pytest.xfail.Exception: a known failure happened.
     """
+    __tracebackhide__ = True
     state = item.stash.get(STATE, None)
     if state is None or not state.requests:
         pytest.fail("the test is marked, and compared nothing: call deltann.assert_agree()", pytrace=False)

@@ -13,7 +13,7 @@ from deltann.pytest_plugin.assessment import Assessment, assess
 from deltann.pytest_plugin.kept import folder_for, write_reports
 from deltann.pytest_plugin.known import KnownFailure, known_failures
 from deltann.pytest_plugin.message import message
-from deltann.pytest_plugin.request import Request, chosen_backends, read_request
+from deltann.pytest_plugin.request import NATIVE, Request, chosen_backends, read_request
 from deltann.report.contents import Contents
 from deltann.report.text import printable
 from deltann.result import Result
@@ -108,6 +108,8 @@ def _timed(result: Result, asked: Request) -> Any:
     if asked.times is None:
         return None
     limits = {name: asked.options[name] for name in ("timeout", "memory_limit") if name in asked.options}
-    options = Options.of(**asked.times, reference=asked.options.get("reference"))
+    reference = asked.options.get("reference")
+    # An object is not timed: it runs in this process, not in fresh ones.
+    options = Options.of(**asked.times, reference=None if reference == NATIVE else reference)
     take_times(result.run, options, Limits.of(**limits), lambda _what, _doing, _done, _total: None)
     return timing(result.run, result=result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,10 +70,9 @@ def deltann_fixture(request: pytest.FixtureRequest) -> Agreement:
     return Agreement(request)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Hold a test that passes to its marks."""
-    yield
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Hold a test to its marks, after it has run; one that has raised does not get here."""
     if item.get_closest_marker("deltann") or item.get_closest_marker("deltann_known_failure"):
         from deltann.pytest_plugin.ending import end
 

@@ -126,6 +126,12 @@ def test_until_a_version(contents, version, until, over):
     assert good.unmet == (frozenset() if over else {known}), "a mark that is over asks for nothing"
 
 
+@pytest.mark.parametrize(("until", "over"), [(">=2.14", False), (">=2.13", True)])
+def test_until_a_version_of_the_object_s_own_framework(contents, until, over):
+    found = contents({"native": GOOD, "ort": BAD}, facts={"native": {"version": "torch 2.13.0+cpu"}})
+    assert bool(assess(found, [KnownFailure("native", "…", until)]).failures) == over
+
+
 def test_until_a_version_that_cannot_be_ordered(contents):
     found = contents({"torch": GOOD, "tvm": BAD}, facts={"tvm": {"version": "main-2026"}})
     with pytest.raises(UsageError, match="'main-2026' is no version"):
