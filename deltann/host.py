@@ -59,7 +59,14 @@ def host_class() -> str:
 
 def class_of(described: Mapping[str, Any]) -> str:
     """The class in what `host` said of a host, perhaps long ago and elsewhere."""
-    return str(described.get("class") or UNKNOWN_CLASS)
+    found = described.get("class")
+    return found if found and isinstance(found, str) else UNKNOWN_CLASS
+
+
+def accelerators_of(described: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the accelerators in it; empty where there are none, or it does not say."""
+    found = described.get("accelerators")
+    return tuple(name for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
 
 @functools.cache

@@ -91,6 +91,14 @@ def time_changes(old: Time, new: Time, margin: float) -> Iterator[Change]:
         yield Change(_direction(change), "time ratio", _ratio(old), _ratio(new), reason)
 
 
+def cannot_tell(old: Time, new: Time, margin: float) -> str | None:
+    """Why no change found in a time ratio proves nothing; None where one as large as the margin would show."""
+    if old.ratio is None or new.ratio is None:
+        return None
+    _, half = time_change(old, new)
+    return None if half <= math.log1p(margin) else f"a change of {math.expm1(half):.0%} could not have been told"
+
+
 def time_change(old: Time, new: Time) -> tuple[float, float]:
     """log(new ratio / old ratio) and how far its 95 % interval reaches to either side; both ratios are known."""
     assert old.ratio is not None

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deltann.baseline.change import Change, Direction, agreement_changes, failure_changes, time_changes
-from deltann.baseline.entries import Agreement, Entry, Failure, Time, entries, run_key
+from deltann.baseline.change import Change, Direction, agreement_changes, cannot_tell, failure_changes, time_changes
+from deltann.baseline.entries import Agreement, Entry, Failure, Time, entries, host_of, run_key
 from deltann.baseline.file import Baseline, read_baseline, write_baseline
 from deltann.baseline.nearby import Nearby, obsolete
 from deltann.comparison.verdict import Verdict
@@ -41,7 +41,8 @@ class Standing(StrEnum):
 class Row:
     """An entry of the run beside the baseline's; `old` is None exactly where it is NEW, or a cell that had outputs.
 
-    `changes`: (what, old, new), as text, of what differs by more than chance. `reasons`: one line each.
+    `changes`: (what, old, new), as text, of what differs by more than chance. `reasons`: one line each; of a time that
+    is the SAME, that a change as large as the margin could not have been told.
     """
 
     entry: Entry
@@ -110,7 +111,7 @@ def drift(contents: Contents, path: Path) -> Drift:
     """
     baseline, fresh = read_baseline(path), entries(contents)
     run = contents.result.run
-    ours = run_key(run, run.document["host"], run.cells[0])
+    ours = run_key(run, host_of(run), run.cells[0])
     for entry in baseline.entries:
         if entry.key.model == ours.model and entry.key.sha256 != ours.sha256:
             raise UsageError(
@@ -194,6 +195,8 @@ def _row(entry: Entry, old: Entry | None, nearby: Nearby, told: _Told) -> Row:
             changes = tuple(agreement_changes(before, now, atol))
         case (Time() as before, Time() as now):
             changes = tuple(time_changes(before, now, told.margin))
+            if not changes and (blind := cannot_tell(before, now, told.margin)):
+                return Row(entry, old, Standing.SAME, reasons=(blind,))
         case (Failure() as before, Failure() as now):
             changes = tuple(failure_changes(before, now))
         case _ if isinstance(entry.value, Failure) and nearby.gave_outputs(key):

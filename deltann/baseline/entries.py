@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deltann.comparison.verdict import Verdict
 from deltann.distributions import distributions
 from deltann.environment import Environment
-from deltann.host import class_of
+from deltann.host import accelerators_of, class_of
 from deltann.outcome import Stage, Status, Symptom
 from deltann.pairing import LeftOut
 from deltann.timing.verdict import TimeVerdict
@@ -154,7 +154,7 @@ def run_key(run: Run, described: Mapping[str, Any], *cells: Cell) -> Key:
     """The key of a cell, or of (candidate, reference), of a run on the host that `described` describes."""
     roles = list(run.models)
     devices = {device for cell in cells if (device := accelerator(cell.environment))}
-    on = sorted(set(described.get("accelerators") or devices)) if devices else []
+    on = sorted(set(accelerators_of(described)) or devices) if devices else []
     return Key(
         model=" against ".join(model.name for model in run.models.values()),
         sha256="+".join(model.sha256[:DIGEST] for model in run.models.values()),
@@ -163,6 +163,12 @@ def run_key(run: Run, described: Mapping[str, Any], *cells: Cell) -> Key:
         candidate=str(cells[0]),
         reference=str(cells[1]) if len(cells) > 1 else None,
     )
+
+
+def host_of(run: Run) -> Mapping[str, Any]:
+    """What the run says of the host that made it; nothing where it says something else."""
+    described = run.document.get("host")
+    return described if isinstance(described, Mapping) else {}
 
 
 def accelerator(spec: str) -> str | None:
@@ -177,7 +183,7 @@ def _agreements(result: Result) -> Iterator[Entry]:
     for pair in result.compared:
         if pair.left_out is LeftOut.OTHER_REFERENCE or pair.judgement.verdict is Verdict.NOT_COMPARED:
             continue
-        key = run_key(run, run.document["host"], pair.candidate, pair.reference)
+        key = run_key(run, host_of(run), pair.candidate, pair.reference)
         verdict, problems = pair.judgement.verdict, len(pair.comparison.problems) if pair.comparison else 0
         outputs = pair.comparison.outputs if pair.comparison else ()
         if problems or not outputs:
@@ -186,7 +192,7 @@ def _agreements(result: Result) -> Iterator[Entry]:
             found = spread.get((str(pair.candidate), str(pair.reference), output.name))
             labels = output.classification
             count = None if labels is None else labels.disagreements
-            value = Agreement(verdict, samples, count, problems=len(output.problems))
+            value = Agreement(verdict, labels.samples if labels else samples, count, problems=len(output.problems))
             if found is not None:
                 p50, p99, largest = map(_rounded, (found.p50, found.p99, found.max))
                 value = replace(value, p50=p50, p99=p99, max=largest)
@@ -218,7 +224,7 @@ def _failures(result: Result) -> Iterator[Entry]:
     for record in result.records:
         status = record.outcome.status
         if status not in (Status.OK, Status.NOT_RUN):
-            key = run_key(result.run, result.run.document["host"], record.cell)
+            key = run_key(result.run, host_of(result.run), record.cell)
             yield Entry(key, Failure(status, record.outcome.stage, record.outcome.symptom))
 
 

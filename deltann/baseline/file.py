@@ -110,7 +110,7 @@ def _entry(path: Path, number: int, data: Mapping[str, Any]) -> Entry:
     try:
         if read is None:
             raise ValueError("it has none of output, measured and status")
-        if not all(isinstance(data[name], str) and data[name] for name in _NAMES):
+        if not all(isinstance(data[name], str) for name in _NAMES):
             raise ValueError(f"one of {', '.join(_NAMES)} is no text")
         entry = read(data)
         # Whatever an update would not write so, such as a key that is misspelt, was not meant.
@@ -130,7 +130,7 @@ def _key(data: Mapping[str, Any], **more: Any) -> Key:
 
 
 def _pair(data: Mapping[str, Any], **more: Any) -> Key:
-    if not isinstance(data["reference"], str) or not data["reference"]:
+    if not isinstance(data["reference"], str):
         raise ValueError("'reference' is no text")
     return _key(data, reference=data["reference"], **more)
 
@@ -156,7 +156,7 @@ def _agreement(data: Mapping[str, Any]) -> Entry:
 
 def _time(data: Mapping[str, Any]) -> Entry:
     ratio, measured = data["ratio"], data["measured"]
-    if not isinstance(measured, str) or not measured:
+    if not isinstance(measured, str):
         raise ValueError("'measured' is no text")
     if ratio is None:
         return Entry(_pair(data, measured=measured), Time(TimeVerdict(data["verdict"]), None))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deltann.baseline.entries import WITH, Agreement, Entry, Failure, Key, Time, run_key
+from deltann.baseline.entries import WITH, Agreement, Entry, Failure, Key, Time, host_of, run_key
 from deltann.baseline.file import Baseline
 from deltann.host import class_of
 
@@ -76,10 +76,10 @@ def obsolete(contents: Contents, baseline: Baseline, fresh: Sequence[Entry]) -> 
     Times of a run that was not timed say nothing, so those of pairs that it has stay.
     """
     run = contents.result.run
-    ours = run_key(run, run.document["host"], run.cells[0])
+    ours = run_key(run, host_of(run), run.cells[0])
     keys, cells = {entry.key for entry in fresh}, {str(cell) for cell in run.cells}
     timed = {entry.key.host for entry in fresh if isinstance(entry.value, Time)}
-    hosts = {class_of(run.document["host"])} | {entry.key.host for entry in fresh if not isinstance(entry.value, Time)}
+    hosts = {class_of(host_of(run))} | {entry.key.host for entry in fresh if not isinstance(entry.value, Time)}
 
     def gone(key: Key, time: bool) -> bool:
         if key.model != ours.model or key in keys:

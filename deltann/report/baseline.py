@@ -72,6 +72,8 @@ def _summary(drift: Drift) -> Text:
     if drift.updated:
         return _text(f"Baseline {drift.path} written: {told}.")
     text = _text(f"Baseline {drift.path}: {told}.")
+    if blind := sum(row.standing is Standing.SAME and bool(row.reasons) for row in drift.rows):
+        text.append(f" {blind} of the times could not have told a change as large as the margin.")
     if counts[Standing.NEW]:
         text.append(
             " New entries fail in CI until accepted" if drift.ci else " New entries count as without a baseline"

@@ -14,6 +14,7 @@ from deltann.baseline.change import (
     PEAK_FACTOR,
     Direction,
     agreement_changes,
+    cannot_tell,
     failure_changes,
     time_change,
     time_changes,
@@ -137,6 +138,12 @@ def test_a_ratio_is_worse_where_its_change_is_surely_beyond_the_margin():
     assert told(time(1.0), time(1.06)) == [], "it may be less than the margin"
     assert told(time(1.0, 0.3), time(1.12, 0.3)) == [], "these intervals tell nothing"
     assert told(time(1.0), time(1.12), margin=0.2) == []
+
+
+def test_intervals_too_wide_to_tell_say_so():
+    assert cannot_tell(time(1.0, 0.3), time(1.12, 0.3), 0.05) == "a change of 45% could not have been told"
+    assert cannot_tell(time(1.0), time(1.0), 0.05) is None
+    assert cannot_tell(time(1.0), Time(TimeVerdict.INCONCLUSIVE, None), 0.05) is None
 
 
 def test_changes_of_independent_measurements_are_rarely_called_worse():

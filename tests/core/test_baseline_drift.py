@@ -254,10 +254,15 @@ def test_another_model_of_the_name_is_an_error_with_the_line_until_it_is_accepte
     path = tmp_path / "baseline.jsonl"
     update(made(tmp_path / "x", model="a.onnx", sha256="9" * 64), path)
     update(made(tmp_path / "a"), path)
+    update(made(tmp_path / "there", host=THERE), path)
     changed = made(tmp_path / "b", sha256="f" * 64)
     with pytest.raises(UsageError, match=r"baseline\.jsonl:5: model\.onnx is sha256 0{16} there.*f{16}.*--update-bas"):
         drift(changed, path)
-    assert {entry.key.sha256 for entry in update(changed, path).obsolete} == {"0" * 16}
+    removed = update(changed, path).obsolete
+    assert {(entry.key.sha256, entry.key.host) for entry in removed} == {
+        ("0" * 16, HERE["class"]),
+        ("0" * 16, THERE["class"]),
+    }
     assert judged(changed, path)[1] == 0
     assert {entry.key.model for entry in read_baseline(path).entries} == {"a.onnx", "model.onnx"}
 
@@ -310,6 +315,40 @@ def test_a_ratio_that_grew_fails_and_one_that_did_not_passes(tmp_path: Path):
     # The whole machine half as fast: the ratio is what it was.
     everything = made(tmp_path / "c", slowdowns={"ort": 1.0, "torch": 1.2, "tvm": 1.0})
     assert judged(everything, path)[1] == 0
+
+
+def test_a_time_too_noisy_to_tell_passes_and_says_so(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES, spread=0.15), path)
+    found = drift(made(tmp_path / "b", slowdowns=TIMES, spread=0.15), path)
+    row = row_of(found, "torch : ort, time")
+    assert row.standing is Standing.SAME
+    assert "could not have been told" in row.reasons[0]
+
+
+@pytest.mark.parametrize("host", [None, [], {"class": 7, "accelerators": 5}, {"class": None, "accelerators": [5]}])
+def test_a_host_described_by_a_stranger_is_of_unknown_kind(tmp_path: Path, host: Any):
+    contents = made(tmp_path / "a", {"ort": 0.0, "torch": 0.0, "ort:cuda": 0.0})
+    run = replace(contents.result.run, document={**contents.result.run.document, "host": host})
+    found = entries(Contents(replace(contents.result, run=run)))
+    assert {entry.key.host for entry in found} == {"unknown", "unknown + cuda"}
+
+
+def test_times_of_another_host_than_the_run_are_that_hosts(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a", slowdowns=TIMES), path)
+    contents = made(tmp_path / "b", slowdowns=TIMES)
+    assert contents.timing is not None
+    elsewhere = replace(contents, timing=replace(contents.timing, host={**HOST, **THERE}))
+    found = drift(elsewhere, path)
+    assert row_of(found, "torch : ort, time").standing is Standing.NEW
+    assert found.obsolete == (), "it does not say that the times of this one are gone"
+
+
+def test_a_cell_without_outputs_has_one_entry_and_no_time(tmp_path: Path):
+    contents = made(tmp_path / "a", {**SOUND, "tvm": CRASHED}, slowdowns=TIMES)
+    titles = {entry.key.title for entry in entries(contents)}
+    assert titles == {"torch : ort, y", "torch : ort, time", "tvm"}
 
 
 def test_times_taken_otherwise_are_not_compared(tmp_path: Path):
@@ -373,6 +412,10 @@ def test_a_run_with_parts_missing_is_never_accepted_and_never_passes(tmp_path: P
     assert path.read_bytes() == before
     found = drift(partial, path)
     assert found.missing
+    fewer = made(tmp_path / "b", {"ort": 0.0, "torch": 1e-6})
+    assert drift(fewer, path).obsolete
+    lost = replace(fewer, result=replace(fewer.result, missing=("the outputs of tvm: gone",)))
+    assert drift(lost, path).obsolete == (), "what cannot be read is not gone"
     assert replace(partial, drift=found).exit_code == partial.exit_code == 4
 
 
@@ -451,6 +494,7 @@ def test_codes_without_a_difference(tmp_path: Path):
     same = Row(entry, entry, Standing.SAME)
     assert Drift(path, (same,), (), ci=True).exit_code(4) == 0
     assert Drift(path, (same, Row(doubtful, None, Standing.NEW)), (), ci=False).exit_code(4) == 4
+    assert Drift(path, (same, Row(doubtful, None, Standing.NEW)), (), ci=False).exit_code(0) == 0, "nobody judges it"
     assert Drift(path, (same, Row(timed, None, Standing.NEW)), (), ci=False).exit_code(1) == 1
     assert Drift(path, (same, Row(doubtful, None, Standing.NEW)), (), ci=True).exit_code(0) == 1
     assert Drift(path, (Row(entry, entry, Standing.WORSE),), (), ci=False).exit_code(0) == 1

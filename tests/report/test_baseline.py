@@ -49,6 +49,11 @@ def test_where_all_is_the_same_there_is_one_line():
     assert text == "Baseline baseline.jsonl: 2 SAME.\n"
 
 
+def test_times_that_could_not_tell_are_counted():
+    text = shown(Row(TIME, TIME, Standing.SAME, reasons=("a change of 45% could not have been told",)))
+    assert "1 of the times could not have told a change as large as the margin" in " ".join(text.split())
+
+
 def test_a_new_entry_is_told_in_words_and_so_is_what_it_does():
     row = Row(TIME, None, Standing.NEW, reasons=("accepted on linux",))
     text = shown(row)
