@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from deltann.acceptance import ACCEPTED, accepted, passes
 from deltann.by_output import output_verdicts
 from deltann.comparison.attribution import Sure
 from deltann.comparison.noise import describe
 from deltann.comparison.precision import declared
 from deltann.comparison.verdict import Verdict
 from deltann.outcome import Status
+from deltann.report.text import printable
 from deltann.timing.verdict import TimeVerdict
 
 if TYPE_CHECKING:
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
     from deltann.judging import Pair
     from deltann.report.contents import Contents
     from deltann.store import CellRecord
+    from deltann.timing.stored import PairTime
 
 MOST_NAMED = 3
 MOST_REASONS = 6
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-ACCEPTED = "accepted by the baseline"
 
 
 class Level(StrEnum):
@@ -40,7 +42,8 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to say. `title` is one line, `text` one or more; both may hold names from strangers.
+    """One thing to say. `title` is one line, `text` one or more, all of printable characters; both may hold what
+    strangers named, which is for whoever shows it to escape.
 
     `cells`: whom it is about, as `str(Cell)`, the one at fault first where that is known. `output`: the one output it
     is about; None where there are several, or none.
@@ -51,6 +54,13 @@ class Finding:
     text: str
     cells: tuple[str, ...] = ()
     output: str | None = None
+
+
+def _finding(
+    level: Level, title: str, lines: Iterable[str], cells: Sequence[str] = (), output: str | None = None
+) -> Finding:
+    """A line break in a name must not make a line of its own."""
+    return Finding(level, printable(title), "\n".join(map(printable, lines)), tuple(cells), output)
 
 
 def findings(contents: Contents) -> tuple[Finding, ...]:
@@ -67,7 +77,7 @@ def findings(contents: Contents) -> tuple[Finding, ...]:
         *_times(contents),
         *_noise(contents),
         *_drift(contents),
-        *(Finding(Level.ERROR, "the run is incomplete", line) for line in contents.result.missing),
+        *(_finding(Level.ERROR, "the run is incomplete", [line]) for line in contents.result.missing),
         *_engines(contents),
     ]
     order = list(Level)
@@ -79,20 +89,7 @@ def command(contents: Contents) -> str:
     return f"deltann report {shlex.quote(str(contents.result.run.folder))} --html report.html"
 
 
-def accepted(contents: Contents, candidate: str, reference: str | None = None, *, timed: bool = False) -> bool:
-    """Whether a baseline accepts what this run says of a pair, of its times, or (no reference) of a cell's failure."""
-    from deltann.baseline.drift import Standing
-
-    rows = [
-        row.standing
-        for row in (contents.drift.rows if contents.drift else ())
-        if (row.entry.key.candidate, row.entry.key.reference) == (candidate, reference)
-        and (row.entry.key.measured is not None) == timed
-    ]
-    return bool(rows) and not {Standing.WORSE, Standing.NEW} & set(rows)
-
-
-def explained(reasons: Sequence[tuple[str, str]], most: int = MOST_REASONS) -> str:
+def _explained(reasons: Sequence[tuple[str, str]], most: int = MOST_REASONS) -> list[str]:
     """A line each (whom it is of, reason); those that only differ in their numbers share one, the rest are counted."""
     alike: dict[str, list[tuple[str, str]]] = {}
     for name, reason in reasons:
@@ -103,7 +100,7 @@ def explained(reasons: Sequence[tuple[str, str]], most: int = MOST_REASONS) -> s
         alike_too = f" ({_count(len(shared) - 1, 'more pair')} alike)" if len(shared) > 1 else ""
         lines.append(f"{name}: {reason}{alike_too}")
     more = len(alike) - most
-    return "\n".join([*lines, *([f"… and {_count(more, 'more reason')}"] if more > 0 else [])])
+    return [*lines, *([f"… and {_count(more, 'more reason')}"] if more > 0 else [])]
 
 
 def _differences(contents: Contents) -> Iterator[Finding]:
@@ -123,9 +120,9 @@ def _differences(contents: Contents) -> Iterator[Finding]:
             title = f"{odd} differs from {_names(others)}" + (f" ({ACCEPTED})" if level is Level.NOTICE else "")
             verdicts = [output_verdicts(result, pair) for pair in its]
             outputs = {name for found in verdicts for name, verdict in found.items() if verdict is Verdict.DIFFER}
-            why = "".join(f"{who_is_wrong(blame)}\n" for blame in result.blamed if odd in blame.names and odd in blamed)
+            why = [who_is_wrong(blame) for blame in result.blamed if odd in blame.names and odd in blamed]
             only = next(iter(outputs)) if len(outputs) == 1 else None
-            yield Finding(level, title, why + explained(_reasons(its)), (odd, *others), only)
+            yield _finding(level, title, [*why, *_explained(_reasons(its))], (odd, *others), only)
 
 
 def _most_frequent(pairs: Sequence[Pair], by_reference: bool) -> str:
@@ -151,7 +148,7 @@ def _failures(contents: Contents) -> Iterator[Finding]:
         known = accepted(contents, cell)
         level = Level.NOTICE if known else Level.WARNING if warned else Level.ERROR
         title = f"{cell}: {how_it_ended(record)}" + (f" ({ACCEPTED})" if known else "")
-        yield Finding(level, title, outcome.reason or "no reason is recorded", (cell,))
+        yield _finding(level, title, [outcome.reason or "no reason is recorded"], (cell,))
 
 
 def how_it_ended(record: CellRecord) -> str:
@@ -171,12 +168,13 @@ def _doubts(contents: Contents) -> Iterator[Finding]:
             title = f"cannot tell whether {_pair(pairs[0])} agree" + _more(len(pairs) - 1, "pair")
             title += f" ({ACCEPTED})" if known else ""
             cells = dict.fromkeys(side for pair in pairs for side in _sides(pair))
-            yield Finding(level, title, explained(_reasons(pairs)), tuple(cells))
+            yield _finding(level, title, _explained(_reasons(pairs)), tuple(cells))
     if all(pair.judgement.verdict is Verdict.NOT_COMPARED for pair in judged):
         why = [(_pair(p), f"not judged, since {p.left_out}" if p.left_out else p.judgement.reasons[0])
                for p in result.compared]  # fmt: skip
-        text = explained(why) if why else "one environment has nothing to be compared with"
-        yield Finding(Level.WARNING, "nothing could be judged", text, tuple(str(cell) for cell in result.run.cells))
+        lines = _explained(why) if why else ["one environment has nothing to be compared with"]
+        level = Level.NOTICE if passes(contents) else Level.WARNING
+        yield _finding(level, "nothing could be judged", lines, [str(cell) for cell in result.run.cells])
 
 
 def _times(contents: Contents) -> Iterator[Finding]:
@@ -185,19 +183,30 @@ def _times(contents: Contents) -> Iterator[Finding]:
         return
     levels = {TimeVerdict.REGRESSION: Level.ERROR, TimeVerdict.INCONCLUSIVE: Level.WARNING}
     for pair in sorted(timing.pairs, key=lambda pair: pair.verdict is not TimeVerdict.REGRESSION):
-        if pair.verdict not in levels:
-            continue
         known = accepted(contents, pair.candidate, pair.reference, timed=True)
-        slower = pair.verdict is TimeVerdict.REGRESSION
-        title = f"{pair.candidate} is slower than {pair.reference}" if slower else f"{pair.candidate}: time not known"
-        title += f" ({ACCEPTED})" if known else ""
-        level = Level.NOTICE if known else levels[pair.verdict]
-        yield Finding(level, title, "\n".join(pair.reasons), (pair.candidate, pair.reference))
+        names = (pair.candidate, pair.reference)
+        if differs_unjudged(contents, pair):
+            title = f"{pair.candidate} is timed beside {pair.reference}, from which its outputs differ"
+            yield _finding(Level.ERROR, title, ["how fast other answers are says nothing"], names)
+        if pair.verdict in levels:
+            slower = f"slower than {pair.reference}" if pair.verdict is TimeVerdict.REGRESSION else "time not known"
+            title = f"{pair.candidate}: {slower}" + (f" ({ACCEPTED})" if known else "")
+            yield _finding(Level.NOTICE if known else levels[pair.verdict], title, pair.reasons, names)
     ran = {str(record.cell) for record in contents.result.records if record.outcome.status is Status.OK}
     for cell in timing.cells:
         if cell.name in ran and cell.outcome.status is not Status.OK:
             ended = " ".join(filter(None, (cell.outcome.status, cell.outcome.symptom)))
-            yield Finding(Level.ERROR, f"{cell.name}: {ended} while it was timed", cell.outcome.reason, (cell.name,))
+            why = [cell.outcome.reason or "no reason is recorded"]
+            level = Level.NOTICE if accepted(contents, cell.name) else Level.ERROR
+            yield _finding(level, f"{cell.name}: {ended} while it was timed", why, (cell.name,))
+
+
+def differs_unjudged(contents: Contents, timed: PairTime) -> bool:
+    """Whether a timed pair's outputs differ, of which the comparison, judged by another reference, says nothing."""
+    if timed.outputs is not Verdict.DIFFER or accepted(contents, timed.candidate, timed.reference):
+        return False
+    sides = {timed.candidate, timed.reference}
+    return not any(set(_sides(pair)) == sides and pair.judged for pair in contents.result.compared)
 
 
 def _noise(contents: Contents) -> Iterator[Finding]:
@@ -206,9 +215,9 @@ def _noise(contents: Contents) -> Iterator[Finding]:
         if told:
             beyond = any(noise.beyond for noise, _ in told)
             title = f"{cell}: NONDETERMINISM" if beyond else f"{cell} is not deterministic, within the tolerance"
-            text = "\n".join(f"output '{noise.output}': {text}" for noise, text in told[:MOST_REASONS])
+            lines = [f"output '{noise.output}': {text}" for noise, text in told[:MOST_REASONS]]
             only = told[0][0].output if len(told) == 1 else None
-            yield Finding(Level.WARNING if beyond else Level.NOTICE, title, text, (str(cell),), only)
+            yield _finding(Level.WARNING if beyond else Level.NOTICE, title, lines, (str(cell),), only)
 
 
 def _drift(contents: Contents) -> Iterator[Finding]:
@@ -217,20 +226,24 @@ def _drift(contents: Contents) -> Iterator[Finding]:
     drift = contents.drift
     if drift is None:
         return
-    new = Level.ERROR if drift.ci else Level.NOTICE
-    levels = {Standing.WORSE: Level.ERROR, Standing.NEW: new, Standing.CHANGED: Level.NOTICE}
-    words = {Standing.WORSE: "worse than", Standing.NEW: "not in", Standing.CHANGED: "other than in"}
-    for row in drift.rows:
-        if row.standing in levels:
-            changes = [f"{what}: {old} → {now}" for what, old, now in row.changes]
-            text = "\n".join([*changes, *row.reasons]) or str(row.entry.value)
-            cells = tuple(filter(None, (row.entry.key.candidate, row.entry.key.reference)))
+    rows = [] if drift.updated else drift.rows
+    words = {Standing.WORSE: "worse than", Standing.CHANGED: "other than in", Standing.BETTER: "better than"}
+    for row in rows:
+        if row.standing in words:
+            lines = [*(f"{what}: {old} → {now}" for what, old, now in row.changes), *row.reasons]
+            cells = [name for name in (row.entry.key.candidate, row.entry.key.reference) if name is not None]
             title = f"{row.entry.key.title}: {words[row.standing]} the baseline"
-            yield Finding(levels[row.standing], title, text, cells, row.entry.key.output)
-    if drift.obsolete:
-        titles = [entry.key.title for entry in drift.obsolete]
-        title = f"{_count(len(titles), 'entry of the baseline', 'entries of the baseline')} not in this run"
-        yield Finding(Level.NOTICE, title, "; ".join(titles[:MOST_REASONS]) + _more(len(titles) - MOST_REASONS, "more"))
+            level = Level.ERROR if row.standing is Standing.WORSE else Level.NOTICE
+            yield _finding(level, title, lines or [str(row.entry.value)], cells, row.entry.key.output)
+    new = [row.entry.key.title for row in rows if row.standing is Standing.NEW]
+    gone = [entry.key.title for entry in drift.obsolete]
+    for titles, what, level in (
+        (new, "of this run not in the baseline", Level.ERROR if drift.ci else Level.NOTICE),
+        (gone, "of the baseline not in this run", Level.NOTICE),
+    ):
+        if titles:
+            told = "; ".join(titles[:MOST_REASONS]) + _more(len(titles) - MOST_REASONS, "more")
+            yield _finding(level, f"{_count(len(titles), f'entry {what}', f'entries {what}')}", [told])
 
 
 def _engines(contents: Contents) -> Iterator[Finding]:
@@ -238,12 +251,12 @@ def _engines(contents: Contents) -> Iterator[Finding]:
         if record.outcome.status is Status.OK and (told := unasked(record)):
             says = ", ".join(f"{what} {value}" for what, value in (record.facts.get("actual") or {}).items())
             title = f"{record.cell}: {told}"
-            yield Finding(Level.NOTICE, title, f"the engine itself says: {says}", (str(record.cell),))
+            yield _finding(Level.NOTICE, title, [f"the engine itself says: {says}"], (str(record.cell),))
     for group in contents.result.identical:
         if len({cell.role for cell in group}) == 1:
             names = tuple(map(str, group))
             why = "they ran the very same thing, so their agreement may only mean that one code ran twice"
-            yield Finding(Level.NOTICE, f"{_names(names)}: lowered to identical artifacts", why, names)
+            yield _finding(Level.NOTICE, f"{_names(names)}: lowered to identical artifacts", [why], names)
 
 
 def unasked(record: CellRecord) -> str:

@@ -114,7 +114,8 @@ def show(contents: Contents, reports: Reports) -> int:
         from deltann.report.github import annotations
 
         # To stderr, which GitHub reads too: stdout may be the JSON.
-        click.echo("\n".join(annotations(contents)), err=True)
+        for line in annotations(contents):
+            click.echo(line, err=True)
     return contents.exit_code
 
 

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from deltann.acceptance import ACCEPTED, accepted, passes
 from deltann.comparison.verdict import Verdict
-from deltann.findings import ACCEPTED, accepted, command, how_it_ended
+from deltann.findings import command, differs_unjudged, how_it_ended
 from deltann.outcome import Status
 from deltann.report.junit_cases import FAULTS, Faults, judged
 from deltann.report.text import printable
@@ -93,7 +94,7 @@ def _outputs(contents: Contents, cell: Cell, faults: Faults) -> list[Case]:
         worst = min((fault.kind for fault in found), key=FAULTS.index, default=None)
         if worst is None:
             why = "nothing judged it: each pair that it is in was left out, or has no outputs on the other side"
-            certain = result.verdict in (Verdict.AGREE, Verdict.DIFFER)
+            certain = result.verdict in (Verdict.AGREE, Verdict.DIFFER) or passes(contents)
             cases.append(Case(name, seconds, "skipped" if certain else "error", "NOT_JUDGED", why, why))
             continue
         those = [fault for fault in found if fault.kind is worst]
@@ -134,12 +135,14 @@ def _times(contents: Contents) -> list[tuple[str, Case]]:
         measured = [one for round_ in timing.rounds for one in round_.measured] if timing else []
         seconds = sum(float(one.seconds.sum()) for one in measured if one.name == pair.candidate)
         name = f"{cell.environment} / time"
-        element = elements.get(pair.verdict, "")
+        element, kind = elements.get(pair.verdict, ""), str(pair.verdict)
         told = f"{pair.candidate} against {pair.reference}: {'; '.join(pair.reasons)}"
-        if element and accepted(contents, pair.candidate, pair.reference, timed=True):
+        if differs_unjudged(contents, pair):
+            element, kind, told = "failure", "DIFFER", f"{told}; their outputs differ"
+        elif element and accepted(contents, pair.candidate, pair.reference, timed=True):
             element, told = "skipped", f"{ACCEPTED}: {told}"
         body = f"{told}\nslowdown = time of the candidate / time of the reference - 1\n\nMore: {command(contents)}"
-        case = Case(name, seconds, element, pair.verdict, told, body) if element else Case(name, seconds)
+        case = Case(name, seconds, element, kind, told, body) if element else Case(name, seconds)
         found.append((cell.role, case))
     return found
 
@@ -152,6 +155,7 @@ def _baseline(contents: Contents) -> list[tuple[str, Case]]:
     for row in drift.rows if drift is not None else ():
         fails = row.standing is Standing.WORSE or (row.standing is Standing.NEW and drift is not None and drift.ci)
         element = "failure" if fails else "skipped" if row.standing is Standing.NEW else ""
+        element = "" if drift is not None and drift.updated else element
         lines = [*(f"{what}: {old} → {new}" for what, old, new in row.changes), *row.reasons]
         told = lines[0] if lines else str(row.entry.value)
         case = Case(f"{row.entry.key.title} / baseline")

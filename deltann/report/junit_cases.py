@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from deltann.acceptance import ACCEPTED, accepted
 from deltann.by_output import output_verdicts
 from deltann.comparison.attribution import Sure
 from deltann.comparison.verdict import Verdict
-from deltann.findings import ACCEPTED, accepted, who_is_wrong
+from deltann.findings import who_is_wrong
 from deltann.frames import flip_rows
+from deltann.report.text import printable
 from deltann.store import Cell
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def _fault(result: Result, pair: Pair, output: str, verdict: Verdict, known: boo
     lines += [f"  {line}" for line in worst_samples(result, pair, output)]
     names = {str(pair.candidate), str(pair.reference)}
     lines += [who_is_wrong(blame) for blame in result.blamed if names & set(blame.names)]
-    text = "\n".join(lines)
+    text = "\n".join(map(printable, lines))  # a line break in a name must not make a line of its own
     if known:
         return Fault(Kind.ACCEPTED, f"{ACCEPTED}: {message}", text)
     if verdict is Verdict.INCONCLUSIVE and pair.judgement.verdict is Verdict.AGREE:

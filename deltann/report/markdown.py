@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from deltann.acceptance import passes
 from deltann.comparison.verdict import Verdict
 from deltann.findings import Finding, command, findings, who_is_wrong
 from deltann.frames import cell_rows, flip_rows
@@ -25,6 +27,7 @@ SHORT_LIMIT = 63_999
 """GitHub takes a comment of 65,536 characters."""
 MOST_TEXT = 1_000
 MOST_FINDINGS = 20
+MOST_FLIPS = 10_000
 _SENTENCES = {
     Verdict.AGREE: "no pair differs beyond what is accepted",
     Verdict.DIFFER: "at least one pair differs beyond what is accepted",
@@ -65,8 +68,9 @@ def _heading(contents: Contents) -> Iterator[Block]:
     said += [f"{failed} of {count(len(result.records), 'environment')} gave no outputs"] if failed else []
     said += [_TIMES[contents.timing.verdict]] if contents.timing is not None else []
     if contents.drift is not None:
-        accepted = contents.exit_code == 0
-        said.append("the baseline accepts all of it" if accepted else "the baseline does not accept all of it")
+        written = "this run was accepted, and the baseline written" if contents.drift.updated else None
+        accepts = "the baseline accepts all of it" if passes(contents) else "the baseline does not accept all of it"
+        said.append(written or accepts)
     names = " against ".join(code(model.name) for model in result.run.models.values())
     samples = f"{count(len(result.run.sample_names), 'sample')} from {code(document['inputs']['source'])}"
     incomplete = [f"**INCOMPLETE**: {code(line, MOST_TEXT)}" for line in result.missing]
@@ -212,9 +216,11 @@ def _pairs(result: Result) -> Iterator[Block]:
 
 
 def _flips(result: Result) -> Iterator[Block]:
-    """Every label flip, the largest margin first."""
-    found = [(pair, row) for pair in result.compared for row in flip_rows(result, pair)]
-    found.sort(key=lambda item: -_margin(item[1]))
+    """The label flips of the largest margin, as many as may fit on any page."""
+    total = sum(output.classification.disagreements for pair in result.compared if pair.comparison
+                for output in pair.comparison.outputs if output.classification)  # fmt: skip
+    flips = ((pair, row) for pair in result.compared for row in flip_rows(result, pair))
+    found = heapq.nlargest(MOST_FLIPS, flips, key=lambda item: _margin(item[1]))
     rows = []
     for pair, row in found:
         labels = [_label(result, row[key], row["output"]) for key in _LABELS]
@@ -223,7 +229,8 @@ def _flips(result: Result) -> Iterator[Block]:
         rows.append((code(row["sample"]), *sides, code(row["output"], 100), *labels, margins, str(row["kind"])))
     columns = ("sample", "candidate", "reference", "output", "candidate's", "reference's", "float64's",
                "margins", "kind")  # fmt: skip
-    yield table("Label flips", columns, rows, "The largest margin first.")
+    first = f"the first {MOST_FLIPS:,} of {total:,}" if total > MOST_FLIPS else f"{count(total, 'flip')} in all"
+    yield table("Label flips", columns, rows, f"The largest margin first; {first}.")
 
 
 _LABELS = ("candidate_label", "reference_label", "arbiter_label")

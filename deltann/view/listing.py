@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deltann.errors import UsageError, one_line
@@ -32,6 +32,11 @@ class Listed:
     problem: str
     changed: int
     created: float
+
+    @property
+    def when(self) -> str:
+        """`2026-01-31 12:00 UTC`."""
+        return f"{datetime.fromtimestamp(self.created, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def runs_in(folder: Path) -> tuple[Listed, ...]:

@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on_and_computes_nothing_twice(launch, cli, request_of
     before = len(log.read_text().splitlines())
     assert 5 <= before < SAMPLES
     assert status(tmp_path / "run") == "running"
-    assert "not complete" in cli("report", tmp_path / "run").error
+    assert cli("report", tmp_path / "run").out.startswith("INCOMPLETE: the run is running, not complete")
 
     assert cli(*request_of(tmp_path / "run")).code == 0
     # The run that the kill fell into was not stored, so it alone may have been begun a second time.
@@ -102,7 +102,9 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(launch, cli, request_of, tmp
     assert f"--out {tmp_path / 'run'}" in line
     assert not workers(tmp_path / "run")
     assert status(tmp_path / "run") == "interrupted"
-    assert "interrupted" in cli("report", tmp_path / "run").error
+    shown = cli("report", tmp_path / "run")
+    assert shown.code == 4
+    assert shown.out.startswith("INCOMPLETE: the run is interrupted, not complete")
 
     assert cli(*request_of(tmp_path / "run")).code == 0
     assert len(log.read_text().splitlines()) - SAMPLES in (0, 1)

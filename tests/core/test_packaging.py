@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deltann.preprocess import preset_names
+from deltann.report.schema import VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,3 +34,8 @@ def test_packages_are_at_the_top(names: list[str]) -> None:
 def test_presets_and_type_markers_are_in(names: list[str]) -> None:
     assert {f"deltann/preprocess/presets/{preset}.toml" for preset in preset_names()} <= set(names)
     assert "deltann/py.typed" in names
+
+
+def test_published_schemas_are_in(names: list[str]) -> None:
+    wanted = {f"deltann/report/schemas/{kind}-{version}.schema.json" for kind, version in VERSIONS.items()}
+    assert wanted <= set(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import strategies as st
 
+from deltann.baseline.drift import drift, update
 from deltann.criteria import Criteria
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.report.contents import Contents, load_contents
@@ -52,9 +54,21 @@ Making = Callable[[st.DataObject], Contents]
 
 @pytest.fixture(scope="session")
 def any_contents(tmp_path_factory: pytest.TempPathFactory) -> Making:
-    """Draws a run: environments that are right, wrong, noisy, failed; criteria; times or none."""
+    """Draws a run: environments that are right, wrong, noisy, failed; criteria; times or none; a baseline or none."""
+    baselines = tmp_path_factory.mktemp("baselines")
 
     def make(data: st.DataObject) -> Contents:
+        contents = draw(data)
+        kind = data.draw(st.sampled_from(["none", "own", "another", "written"]))
+        if kind == "none":
+            return contents
+        path = baselines / "baseline.jsonl"
+        path.unlink(missing_ok=True)
+        written = update(draw(data) if kind == "another" else contents, path)
+        found = written if kind == "written" else drift(contents, path)
+        return replace(contents, drift=replace(found, ci=data.draw(st.booleans())))
+
+    def draw(data: st.DataObject) -> Contents:
         rng = np.random.default_rng(data.draw(st.integers(0, 99)))
         samples = data.draw(st.sampled_from([1, 6, 40]))
         scores = rng.standard_normal((samples, 8)).astype(np.float32)
@@ -73,7 +87,7 @@ def any_contents(tmp_path_factory: pytest.TempPathFactory) -> Making:
         run = write_run(folder, cells, criteria=Criteria(reference, max_disagreement=asked), facts=facts)
         for name, kind in named.items():
             if kind == "noisy":
-                write_repeats(run, name, [{"scores": cells[name]["scores"][:4] + 1, "boxes": boxes[:4]}])
+                write_repeats(run, name, [{"scores": cells[name]["scores"][:4] + 1, "boxes": boxes[:4]}] * 2)
         if data.draw(st.booleans()):
             slower = st.sampled_from([0.0, 0.0, 0.3])
             rounds = data.draw(st.sampled_from([2, 6]))

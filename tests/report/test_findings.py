@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deltann.baseline.drift import Drift, Row, Standing
+from deltann.acceptance import accepted
+from deltann.baseline.drift import Drift, Row, Standing, update
+from deltann.baseline.drift import drift as beside
 from deltann.baseline.entries import Agreement, Entry, Failure, Key, Time
 from deltann.comparison.verdict import Verdict
 from deltann.criteria import Criteria
-from deltann.findings import Level, accepted, command, findings
+from deltann.findings import Level, command, findings
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.report.contents import load_contents
 from deltann.testing.stored import write_against, write_repeats, write_run
@@ -32,8 +34,8 @@ CRASH = Outcome(Status.FAILED, Stage.RUN, Symptom.CRASH, "SIGSEGV")
 def found(tmp_path):
     """The findings of a run made of `cells`; `times` are slowdowns, `drift` makes a drift of its contents."""
 
-    def make(cells, times=None, drift=None, **settings):
-        run = write_run(tmp_path / "run", cells, **settings)
+    def make(cells, times=None, drift=None, folder="run", **settings):
+        run = write_run(tmp_path / folder, cells, **settings)
         if times:
             write_times(run, times)
         contents = load_contents(run.folder)
@@ -113,15 +115,12 @@ def test_and_not_where_there_are_several(found):
     ("status", "level"),
     [
         (Status.FAILED, Level.ERROR),
-        (Status.NOT_RUN, Level.ERROR),
         (Status.UNSUPPORTED, Level.WARNING),
         (Status.UNAVAILABLE, Level.WARNING),
     ],
 )
 def test_a_cell_without_outputs(found, status, level):
     cells = {"ort": {"y": SCORES}, "torch": {"y": SCORES}, "tvm": Outcome(status, Stage.LOAD, None, "because")}
-    if status is Status.NOT_RUN:  # which no run that ended has
-        pytest.importorskip("deltann.salvage")
     (one,) = [finding for finding in found(cells) if finding.cells == ("tvm",)]
     assert (one.level, one.text) == (level, "because")
     assert one.title.startswith(f"tvm: {status}")
@@ -149,8 +148,17 @@ def test_a_run_in_which_nothing_is_judged_says_so(found, cells):
 def test_a_regression_and_no_improvement(found):
     cells = {name: {"y": SCORES} for name in ("ort", "torch", "tvm")}
     (one,) = found(cells, times={"ort": 0.0, "torch": 0.5, "tvm": -0.5})
-    assert (one.level, one.title, one.cells) == (Level.ERROR, "torch is slower than ort", ("torch", "ort"))
+    assert (one.level, one.title, one.cells) == (Level.ERROR, "torch: slower than ort", ("torch", "ort"))
     assert "slower" in one.text
+
+
+def test_a_timed_pair_that_differs_is_an_error_though_another_reference_judges(found):
+    cells = {"ort": {"y": SCORES}, "torch": {"y": WRONG}, "tvm": CRASH}
+    told = found(cells, times={"ort": 0.0, "torch": 0.0}, criteria=Criteria(reference="tvm"))
+    assert "torch is timed beside ort, from which its outputs differ" in [one.title for one in told]
+    alike = found({**cells, "torch": {"y": SCORES}}, {"ort": 0.0, "torch": 0.0}, folder="b",
+                  criteria=Criteria(reference="tvm"))  # fmt: skip
+    assert not any("timed beside" in one.title for one in alike)
 
 
 def test_a_time_that_is_not_known_is_a_warning(tmp_path):
@@ -170,7 +178,7 @@ def test_a_cell_that_failed_while_it_was_timed(tmp_path):
 @pytest.mark.parametrize(("amount", "level"), [(1.0, Level.WARNING), (1e-7, Level.NOTICE), (0.0, None)])
 def test_nondeterminism(tmp_path, amount, level):
     run = write_run(tmp_path / "run", {name: {"y": SCORES} for name in ("ort", "torch")})
-    write_repeats(run, "torch", [{"y": SCORES[:8] * np.float32(1 + amount)}])
+    write_repeats(run, "torch", [{"y": SCORES[:8] * np.float32(1 + amount)}] * 2)
     found = [one for one in findings(load_contents(run.folder)) if "determinis" in one.title.lower()]
     assert [(one.level, one.cells, one.output) for one in found] == ([(level, ("torch",), "y")] if level else [])
 
@@ -181,6 +189,7 @@ def test_what_is_missing_of_a_run_is_an_error(tmp_path):
         file.write_bytes(file.read_bytes()[:10])
     found = findings(load_contents(run.folder))
     assert any(one.level is Level.ERROR and one.title == "the run is incomplete" for one in found)
+    assert any(one.level is Level.ERROR and one.cells == ("tvm",) for one in found)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +226,11 @@ def test_and_no_other(found, standing):
     cells = {"ort": {"y": SCORES}, "torch": {"y": WRONG}}
     first, second = found(cells, drift=drift((entry("torch", "ort", "y"), standing)))
     assert (first.level, first.title) == (Level.ERROR, "torch differs from ort")
-    assert second.title.startswith("torch : ort, y: ")
+    titles = {
+        Standing.WORSE: "torch : ort, y: worse than the baseline",
+        Standing.NEW: "1 entry of this run not in the baseline",
+    }
+    assert second.title == titles[standing]
     assert second.level is (Level.ERROR if standing is Standing.WORSE else Level.NOTICE)
 
 
@@ -231,7 +244,7 @@ def test_a_new_entry_is_an_error_in_ci(found):
     cells = {"ort": {"y": SCORES}, "torch": {"y": SCORES}}
     rows = (entry("torch", "ort", "y", Agreement(Verdict.AGREE, 40)), Standing.NEW)
     (one,) = found(cells, drift=drift(rows, ci=True))
-    assert (one.level, one.title) == (Level.ERROR, "torch : ort, y: not in the baseline")
+    assert (one.level, one.title) == (Level.ERROR, "1 entry of this run not in the baseline")
 
 
 def test_a_failure_that_the_baseline_accepts_is_a_notice(found):
@@ -247,7 +260,8 @@ def test_a_slowdown_that_the_baseline_accepts_is_a_notice(found):
     agree = entry("torch", "ort", "y")
     (one,) = found(cells, times=times, drift=drift((slow, Standing.SAME), (agree, Standing.SAME)))
     assert one.level is Level.NOTICE
-    (one,) = [o for o in found(cells, times, drift((agree, Standing.SAME))) if "slower" in o.title]
+    rows = ((slow, Standing.WORSE), (agree, Standing.SAME))
+    (one,) = [o for o in found(cells, times, drift(*rows), "again") if "slower" in o.title]
     assert one.level is Level.ERROR, "its outputs are accepted, its time is not"
 
 
@@ -258,6 +272,16 @@ def test_obsolete_entries_are_told_of_once(found):
     assert one.level is Level.NOTICE
     assert one.title == "9 entries of the baseline not in this run"
     assert one.text.endswith("and 3 more")
+
+
+def test_a_run_that_was_just_accepted_has_no_errors(found, tmp_path):
+    cells = {"ort": {"y": SCORES}, "torch": {"y": WRONG}, "tvm": CRASH}
+    assert {one.level for one in found(cells)} == {Level.ERROR}
+    contents = load_contents(tmp_path / "run")
+    accepting = update(contents, tmp_path / "baseline.jsonl")
+    assert {one.level for one in findings(replace(contents, drift=accepting))} == {Level.NOTICE}
+    again = beside(contents, tmp_path / "baseline.jsonl")
+    assert {one.level for one in findings(replace(contents, drift=again))} == {Level.NOTICE}
 
 
 def test_no_baseline_accepts_nothing(tmp_path):
@@ -271,7 +295,7 @@ def test_the_command_is_one_for_a_shell(tmp_path):
     assert words == ["deltann", "report", str(run.folder), "--html", "report.html"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_findings_say_what_the_exit_code_says(any_contents, data):
     contents = any_contents(data)

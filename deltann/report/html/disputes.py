@@ -25,13 +25,14 @@ NO_LABEL = "NaN"
 
 @dataclass(frozen=True)
 class Line:
-    """What one cell makes of a sample: its best classes as (class, score), the first one `odd` where it is not what
-    float64 (or most cells) chose.
+    """What some cells make of a sample, equal to the digits shown: their best classes as (class, score), the margin.
+
+    `odd`: the first class is not what float64 (or most cells) chose. `wrong`: that is not excused.
     """
 
-    cell: str
+    cells: tuple[str, ...]
     best: tuple[tuple[str, str], ...]
-    margin: float | None
+    margin: str
     odd: bool
     wrong: bool
 
@@ -121,18 +122,14 @@ def _card(result: Result, letters: Mapping[str, str], dispute: Dispute, place: i
         if label < 0:
             return NO_LABEL
         called = result.class_name(label, dispute.output)
-        return str(label) if called is None else f"{label} {shown(called, 60)}"
+        return str(label) if called is None else f"{label} {shown(called, 48)}"
 
-    lines = tuple(
-        Line(
-            choice.cell,
-            tuple((name(label), score(value)) for label, value in zip(choice.labels, choice.scores, strict=True)),
-            choice.margin,
-            choice.labels[0] != usual,
-            choice.cell in dispute.wrong,
-        )
-        for choice in dispute.choices
-    )
+    groups: dict[tuple[tuple[tuple[str, str], ...], str, bool, bool], list[str]] = {}
+    for choice in dispute.choices:
+        named = tuple((name(of), score(value)) for of, value in zip(choice.labels, choice.scores, strict=True))
+        key = (named, score(choice.margin), choice.labels[0] != usual, choice.cell in dispute.wrong)
+        groups.setdefault(key, []).append(choice.cell)
+    lines = tuple(Line(tuple(cells), *key) for key, cells in groups.items())
     expected = "" if dispute.expected is None else name(dispute.expected)
     arbiter = "" if dispute.arbiter is None else name(dispute.arbiter)
     kind = Kind(dispute.kind)
@@ -140,7 +137,7 @@ def _card(result: Result, letters: Mapping[str, str], dispute: Dispute, place: i
     text = " ".join([shown(dispute.name), shown(dispute.output), kind.value, expected, arbiter, *named])
     return Card(
         place, dispute, MARKS[kind], TONES[kind], data_uri(result, dispute.index), expected, arbiter,
-        _triage(dispute, letters), lines, " ".join([text, *(shown(line.cell, 80) for line in lines if line.odd)]),
+        _triage(dispute, letters), lines, " ".join([text, *(shown(cell, 80) for line in lines if line.odd for cell in line.cells)]),
     )  # fmt: skip
 
 

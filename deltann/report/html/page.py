@@ -6,6 +6,7 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,12 @@ def to_html(contents: Contents) -> str:
     from deltann.report.html.disputes import pick
 
     environment, values = _environment(), _values(contents)
-    environment.globals |= {"letters": values["letters"]}
     page, card = environment.get_template("page.jinja"), environment.get_template("card.jinja")
-    several = len(contents.result.classes) > 1
+    shared = {"letters": values["letters"], "several": len(contents.result.classes) > 1}
     size = len(page.render(values).encode())
-    found = pick(contents.result, values["letters"], lambda one: card.render(card=one, several=several), LARGEST - size)
+    found = pick(
+        contents.result, values["letters"], lambda one: card.render(shared | {"card": one}), LARGEST - size
+    )
     return page.render(values | {"disputes": found})
 
 
@@ -94,6 +96,7 @@ def _values(contents: Contents) -> dict[str, Any]:
     }
 
 
+@cache
 def _environment() -> jinja2.Environment:
     import jinja2
 
