@@ -103,9 +103,10 @@ def blame(
     for cell in cells:
         found = [entry.sound for entry in weighed.sound.get(cell, ()) if entry.sound is not None]
         found += [False] * (cell in mislabelled)
-        backend = Environment.parse(cell.environment).backend
+        own = Environment.parse(cell.environment).backend
         noisy = any(noise.beyond for noise in weighed.noise.get(cell, ()))
-        suspects.append(Suspect(str(cell), backend, all(found) if found else None, noisy, backend == engine))
+        voice = weighed.backends.get(cell, own)
+        suspects.append(Suspect(str(cell), voice, all(found) if found else None, noisy, own == engine))
     verdicts = {
         frozenset((str(pair.candidate), str(pair.reference))): _alike(raw.comparison, pair, weighed, limit)
         for raw, pair in zip(compared.pairs, pairs, strict=True)

@@ -28,15 +28,20 @@ def salvage(run: Run) -> tuple[Run, tuple[str, ...]]:
 
 
 def doubted(pairs: Sequence[Pair], lost: Lost) -> tuple[Pair, ...]:
-    """The pairs with no AGREE that rests on evidence which is lost, or on a run that is only half understood."""
+    """The pairs with no AGREE that rests on evidence which is lost, or on a run that is only half understood.
+
+    A DIFFER stays one, and says that what might have explained it is lost.
+    """
     judged = []
     for pair in pairs:
         sides = {str(whose) for cell in (pair.candidate, pair.reference) for whose in (cell, cell.role)}
         whys = [lost.newer] if lost.newer else []
         whys += [f"{part} of {whose}: {why}" for (part, whose), why in lost.evidence.items() if whose in sides]
-        if whys and pair.judgement.verdict is Verdict.AGREE:
-            judgement = Judgement(Verdict.INCONCLUSIVE, (*whys, *pair.judgement.reasons))
-            pair = replace(pair, judgement=judgement)
+        verdict, reasons = pair.judgement.verdict, pair.judgement.reasons
+        if whys and verdict is Verdict.AGREE:
+            pair = replace(pair, judgement=Judgement(Verdict.INCONCLUSIVE, (*whys, *reasons)))
+        elif whys and verdict is not Verdict.NOT_COMPARED:
+            pair = replace(pair, judgement=Judgement(verdict, (*reasons, *whys)))
         judged.append(pair)
     return tuple(judged)
 

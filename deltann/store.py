@@ -32,24 +32,17 @@ from deltann.environment import Environment
 from deltann.errors import UsageError, one_line
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.parts import checked_facts, damaged_parts, texts
 from deltann.runner.outputs import read_outputs, read_times
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError)
 """What reading a file that is not what it should be ends in."""
 NUMBERS = "biufc"
 """Kinds of dtypes that outputs have."""
-_KINDS: Mapping[str, Any] = {
-    **dict.fromkeys(("version", "artifact", "repeat_failed"), str),
-    **dict.fromkeys(("lower_s", "load_s"), float | int),
-    **dict.fromkeys(("artifact_bytes", "peak_memory", "repeated"), int),
-    **dict.fromkeys(("options", "at_load", "actual"), dict),
-    "artifact_cached": bool,
-}
-"""Facts of a cell that reports read; each may be None."""
 ROLES = ("model", "against")
 TABLES = ("outcomes.parquet", "samples.parquet")
 LOCK = ".lock"
@@ -155,7 +148,7 @@ class Run:
             data = json.loads(path.read_text())
             outcome = data["outcome"]
             stage, symptom = outcome["stage"], outcome["symptom"]
-            if not _texts((outcome["reason"], outcome["detail"])):
+            if not texts((outcome["reason"], outcome["detail"])):
                 raise TypeError("a reason that is no text")
             return CellRecord(
                 cell,
@@ -166,7 +159,7 @@ class Run:
                     outcome["reason"],
                     outcome["detail"],
                 ),
-                _facts(data["facts"]),
+                checked_facts(data["facts"]),
             )
         except _DAMAGE as error:
             raise UsageError(f"{path}: damaged ({one_line(str(error))}); run the comparison again") from error
@@ -264,65 +257,13 @@ def open_run(folder: str | Path, partial: bool = False) -> Run:
             known = {part.name for part in fields(Criteria)}
             criteria = {key: value for key, value in document["criteria"].items() if key in known}
             document = {**document, "criteria": criteria}
-        damaged = _damaged_parts(Run(Path(folder), document))
+        damaged = damaged_parts(Run(Path(folder), document))
     except (*_DAMAGE, UsageError) as error:
         raise UsageError(f"{path}: {newer or 'damaged (parts of it are missing); run the comparison again'}") from error
     if damaged:
         parts = ", ".join(damaged)
         raise UsageError(f"{path}: {newer or f'damaged ({parts}); run the comparison again'}")
     return Run(Path(folder), document, Lost(newer=newer))
-
-
-def _damaged_parts(run: Run) -> list[str]:
-    """The parts of `run.json` that are not what their readers expect; one of `_DAMAGE` where a part is missing."""
-    document, names, cells, models = run.document, run.sample_names, run.cells, run.models
-    inputs, labels, renames = document["inputs"], document["labels"], document["map_outputs"]
-    roles = {cell.role for cell in cells} | {"model"}
-    classes, class_names = document.get("classes", {}), document.get("class_names")
-    Criteria.from_json(document["criteria"])
-    right = {
-        "status": bool(run.status),
-        "cells": any(cell.role == "model" for cell in cells) and len(set(cells)) == len(cells) and _specs(cells),
-        "models": set(models) == roles and all(isinstance(model.name, str) for model in models.values()),
-        "rows": all(isinstance(document["rows"][role], int) and document["rows"][role] > 0 for role in roles),
-        "inputs.names": bool(names) and _texts(names),
-        "inputs.source": isinstance(inputs["source"], str),
-        "inputs.digest": _texts(inputs["digest"][role] for role in roles),
-        "inputs.pipeline": _texts((inputs["pipeline"][role] or {"name": ""})["name"] for role in roles),
-        "inputs.skipped": all(len(item) == 2 and _texts(item) for item in inputs["skipped"]),
-        "inputs.notes": _texts(inputs["notes"]),
-        "labels": labels is None or (len(labels["values"]) == len(names) and _numbers(labels["values"])),
-        "labels.offset": labels is None or _numbers([labels["offset"]]),
-        "map_outputs": _texts(renames) and _texts(renames.values()),
-        "classes": all(len(kept) == 2 and _numbers(kept) for outputs in classes.values() for kept in outputs.values()),
-        "class_names": class_names is None or (isinstance(class_names, list) and _texts(class_names)),
-        "versions": isinstance(document["versions"], dict),
-        "tables": _texts(document.get("tables", ())),
-        "deltann": _texts([document["deltann"], document["created"]]),
-    }
-    return [part for part, fine in right.items() if not fine]
-
-
-def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell's facts; TypeError where one that is known is of another kind."""
-    for key, kind in _KINDS.items():
-        if not isinstance(facts.get(key), kind | None):
-            raise TypeError(f"facts.{key} is {facts[key]!r}")
-    if not _texts((facts.get("actual") or {}).values()):
-        raise TypeError("facts.actual holds what is no text")
-    return dict(facts)
-
-
-def _texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _specs(cells: Iterable[Cell]) -> bool:
-    return all(Environment.parse(cell.environment) for cell in cells)
-
-
-def _numbers(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, int | None) for value in values)
 
 
 def create_run(folder: Path, document: Mapping[str, Any]) -> Run:

@@ -192,8 +192,6 @@ def compare(
         }
         with store.locked(folder):
             run = store.create_run(folder, document)
-            if exported is not None:
-                keep(exported.model, run.folder)
             return _execute(run, work, criteria, wanted, limits, listener, begun, (source, pipeline), exported)
 
 
@@ -211,6 +209,7 @@ def _execute(
     repeated = wanted.samples if wanted.wants(Kind.NOISE) else 0
     try:
         if exported is not None:
+            keep(exported.model, run.folder)
             for cell in begun.values():  # nothing else works while a cell is run
                 cell.ready.result()
             run_native(run, exported, work["model"], repeated, listener)

@@ -20,7 +20,9 @@ from deltann.evidence.request import Kind, Request
 from deltann.runner.outputs import read_outputs
 from deltann.store import Cell, Run
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, UsageError)
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, RecursionError, UsageError
+)  # fmt: skip
 _NUMBERS = "biuf"
 _MOST_PERTURBED = 64
 

@@ -29,6 +29,7 @@ class Weighed:
 
     By cell: the precision it is judged as, its soundness and its self-noise, an entry an output; a cell that was not
     looked at has none. `declared` by role and `given` by cell: names of outputs, those that both models know it by.
+    `backends`: by cell that has another backend's framework, that one: they share mistakes (`native` of torch: torch).
     """
 
     arbiters: Mapping[str, Arbitration | str | None] = field(default_factory=dict)
@@ -78,7 +79,7 @@ def weigh(
         role: tuple(run.common_name(role, spec.name) for spec in model.outputs) for role, model in models.items()
     }
     given = {cell: tuple(_common(run, cell.role, outputs)) for cell, outputs in ok.items()}
-    backends = {cell: found for cell in ok if (found := _fact(run, records[cell], "backend", str))}
+    backends = {cell: found for cell in ok if (found := records[cell].facts.get("backend"))}
     return Weighed(arbiters, powers, coarse, precisions, sound, noise, declared_, given, backends)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tokenize
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.backend import Tensors
-from deltann.errors import Unsupported
+from deltann.errors import Unsupported, one_line
 
 INDEX = "outputs.json"
 TIMES = "times.npy"
@@ -51,7 +52,7 @@ class OutputWriter:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / INDEX).is_file():
             self._arrays = _load(folder, "r+")
-            self._times = np.load(folder / TIMES, mmap_mode="r+", allow_pickle=False)
+            self._times = read_array(folder / TIMES, "r+")
         else:
             self._times = create_array(folder / TIMES, np.dtype(np.float64), (self._runs,))
             self._times[:] = np.nan
@@ -105,6 +106,18 @@ class OutputWriter:
         temporary.replace(self._folder / INDEX)
 
 
+def read_array(path: Path, mode: Literal["r", "r+"] = "r") -> npt.NDArray[Any]:
+    """A `.npy` file of numbers, memory-mapped: its header cannot make anybody reserve memory for what is not there.
+
+    Raises:
+        OSError, ValueError: it is missing or damaged; numpy itself raises more than these.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode=mode)
+    except (SyntaxError, tokenize.TokenError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no array: {one_line(str(error))}") from error
+
+
 def read_outputs(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """The outputs that a cell stored, memory-mapped read-only, by output name.
 
@@ -120,10 +133,10 @@ def _load(folder: Path, mode: Literal["r", "r+"]) -> dict[str, npt.NDArray[Any]]
         # The index may be a stranger's, and a path in it would lead out of the folder.
         if not re.fullmatch(r"[0-9]+\.npy", file):
             raise ValueError(f"{INDEX} names a file that deltann does not write: {file}")
-    return {name: np.load(folder / file, mmap_mode=mode, allow_pickle=False) for name, file in index.items()}
+    return {name: read_array(folder / file, mode) for name, file in index.items()}
 
 
 def read_times(folder: Path) -> npt.NDArray[np.float64]:
     """Seconds of each run, NaN where it was not done; empty where nothing ran."""
     path = folder / TIMES
-    return np.load(path, allow_pickle=False) if path.is_file() else np.empty(0)
+    return np.array(read_array(path)) if path.is_file() else np.empty(0)

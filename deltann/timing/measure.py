@@ -49,6 +49,8 @@ def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Non
     if run.status is not RunStatus.COMPLETE:
         raise UsageError(f"{run.folder}: the comparison is {run.status}; it has to end before it is timed")
     pairs = pairs_of(run.cells, options.reference)
+    if not pairs:
+        raise UsageError(f"{run.folder}: one environment alone is as fast as itself: name a second backend")
     folder = timing_folder(run)
     with store.locked(run.folder):
         before = document_of(run)

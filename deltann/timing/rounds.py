@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from deltann.errors import UsageError, one_line
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.runner.outputs import read_array
 from deltann.store import write_json
 
 Kind = Literal["measure", "confirm"]
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError, RecursionError)
 """What reading a file that is not what it should be ends in."""
 
 
@@ -123,7 +124,7 @@ def _load(place: Path) -> Round:
 
 
 def _measured(place: Path, position: int, cell: Mapping[str, Any]) -> Measured:
-    seconds = np.load(place / f"{position}.npy", allow_pickle=False)
+    seconds = np.array(read_array(place / f"{position}.npy"))
     if seconds.ndim != 2 or seconds.dtype != np.float64:
         raise ValueError(f"{position}.npy holds {seconds.dtype}{list(seconds.shape)}")
     checks = Checks(**cell["checks"])

@@ -46,7 +46,7 @@ def bench_model(
     """Compare `model` under each environment, then time them, or go on with what `out` holds of that.
 
     Args:
-        model, backends: as `deltann.compare` takes them (what is no file is compared too, and not timed); needless where
+        model, backends: as `deltann.compare` takes them (an object itself is compared, and not timed); needless where
             `out` is a finished comparison.
         reference: the environment that the others are timed against; the first where None.
         margin: the slowdown that must not go unnoticed, such as `0.05` or `"5%"`, which is the default.

@@ -13,11 +13,15 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 import deltann
 from deltann.errors import UsageError
 from deltann.native.calling import arguments, leaves, output_names, positional
 from deltann.outcome import Status, Symptom
+from deltann.report.console import print_result
+from deltann.report.contents import load_contents
+from deltann.report.json import document
 from deltann.store import Cell, open_run
 from deltann.testing.faulty import ENTRY
 from deltann.testing.registration import registered
@@ -129,6 +133,16 @@ def test_the_object_is_an_environment_beside_those_that_run_its_export(dense, sa
     assert onnx.load(kept).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
+def test_one_model_under_two_names_is_kept_under_both(dense, samples, tmp_path):
+    names = []
+    for number in range(4):
+        model = dense()
+        model.__name__ = f"layer_{number % 2}"
+        result = deltann.compare(model, "reference", inputs=samples, evidence="none", out=tmp_path / str(number))
+        names.append(result.run.models["model"].name)
+    assert names == ["layer_0.onnx", "layer_1.onnx"] * 2
+
+
 def test_a_wrong_export_differs_and_the_object_stands_alone(dense, samples, tmp_path):
     result = deltann.compare(dense("wrong"), BACKENDS, inputs=samples, out=tmp_path / "run")
     assert (result.verdict, result.exit_code) == ("DIFFER", 1)
@@ -136,6 +150,16 @@ def test_a_wrong_export_differs_and_the_object_stands_alone(dense, samples, tmp_
     assert verdicts["reference", "native"] == verdicts["faulty", "native"] == "DIFFER"
     assert verdicts["faulty", "reference"] == "AGREE"
     assert [blame.names for blame in result.blamed] == [("native",)]
+
+
+def test_reports_show_it_as_any_environment(dense, samples, tmp_path):
+    deltann.compare(dense(), "reference", inputs=samples, out=tmp_path / "run")
+    contents = load_contents(tmp_path / "run")
+    console = Console(width=120)
+    with console.capture() as captured:
+        print_result(contents.result, console)
+    assert "A native: exported by numnet; run in this process" in captured.get()
+    assert document(contents)["cells"][0]["environment"] == "native"
 
 
 def test_it_is_read_offline_without_its_framework(dense, samples, tmp_path):
@@ -237,7 +261,10 @@ def test_an_object_that_knows_its_shape_needs_none(dense, tmp_path):
 @pytest.mark.parametrize(
     ("feeds", "message"),
     [
-        ({"inputs": "random:4"}, r"Dense: the shape of its input 'x' is not known: give arrays .* shape=\{'x'"),
+        (
+            {"inputs": "random:4"},
+            r"Dense: the shape of its input 'x' is not known \(x: float32\[\?\]\): give arrays .* shape=\{'x'",
+        ),
         ({"inputs": "random:4", "shape": {"z": (1, 3)}}, "takes x, not z"),
         ({"inputs": {"x": np.ones((2, 3)), "z": np.ones((2, 3))}}, "takes x, not x, z"),
     ],

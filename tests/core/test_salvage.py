@@ -229,6 +229,27 @@ def test_lost_evidence_is_doubt_where_it_would_have_counted(run: Path) -> None:
     assert verdicts["tvm", "ort"].reasons[0].startswith("noise of tvm: missing or damaged")
 
 
+def test_a_difference_says_what_might_have_explained_it(run: Path) -> None:
+    np.save(run / "outputs/model/tvm/0.npy", -SCORES)
+    shutil.rmtree(run / "evidence")
+    judgements = {(str(p.candidate), str(p.reference)): p.judgement for p in load_contents(run).result.compared}
+    assert judgements["tvm", "ort"].verdict == "DIFFER"
+    assert any(reason.startswith("arbiter of model: missing") for reason in judgements["tvm", "ort"].reasons[1:])
+    assert judgements["torch", "ort"].verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize(
+    "file", ["run.json", "cells/model/ort/cell.json", "evidence/model/evidence.json", "timing/timing.json"]
+)
+def test_json_nested_without_end_is_damage(run: Path, file: str) -> None:
+    (run / file).write_text("[" * 200_000)
+    if file == "run.json":
+        with pytest.raises(UsageError, match="damaged"):
+            load_contents(run)
+    else:
+        assert load_contents(run).result.missing
+
+
 @pytest.mark.parametrize("part", ["evidence/model", "evidence/repeats/model/ort/1", "timing/rounds/000/round.json"])
 def test_what_was_asked_for_and_is_gone_is_damage_where_all_is_needed(run: Path, part: str) -> None:
     place = run / part
