@@ -136,6 +136,8 @@ class _Builder:
             return self.expand(node, inputs)
         if unsigned := entry.traits.get("unsigned"):
             fn = _unsigned(fn, call, unsigned)
+        if entry.traits.get("made") and self.device.type != "cpu":
+            fn = _moved(fn, self.device)
         extras = [self.known(tensor.to(self.device)) for tensor in call.extras]
         return self.emit(node, fn, entry.host, [*inputs, *inner, *extras])
 
@@ -260,6 +262,11 @@ def _unsigned(fn: table.Fn, call: Call, how: str) -> table.Fn:
     if all(dtype is not None or not call.has(i) for i, dtype in enumerate(known)):
         return wrapped(known)
     return lambda *args: wrapped([getattr(value, "dtype", None) for value in args])(*args)
+
+
+def _moved(fn: table.Fn, device: torch.device) -> table.Fn:
+    """`fn`, its result on `device`: what follows mixes it with tensors that lie there."""
+    return lambda *args: fn(*args).to(device)
 
 
 def _each(change: Callable[[Any], Any], value: Any) -> Any:

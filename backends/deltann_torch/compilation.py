@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,32 @@ from deltann.errors import Unavailable
 _CACHES = {"TORCHINDUCTOR_CACHE_DIR": ".", "TRITON_CACHE_DIR": "triton"}
 
 
-def compiled(module: Any) -> Any:
+def compiled(module: Any, device: torch.device) -> Any:
     """`module` by torch.compile, its shapes taken as fixed.
 
     Raises:
-        Unavailable: no C++ compiler is to be found, which Inductor's code for the CPU needs.
+        Unavailable: what Inductor makes its code with is missing: a C++ compiler for the CPU; for CUDA Triton, which
+            needs a C compiler.
     """
-    named = os.environ.get("CXX")
-    if not any(shutil.which(name) for name in ([named] if named else ["g++", "clang++"])):
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            raise Unavailable(
+                "torch.compile writes code for CUDA by Triton, which is not installed: pip install triton; the eager "
+                "variant, torch:cuda, needs none"
+            )
+        _need("CC", ("gcc", "clang"), "a C compiler for CUDA (Triton's launchers)", "apt install gcc")
+    else:
+        _need("CXX", ("g++", "clang++"), "a C++ compiler", "apt install g++")
+    return torch.compile(module, dynamic=False)
+
+
+def _need(variable: str, names: Sequence[str], what: str, how: str) -> None:
+    named = os.environ.get(variable)
+    if not any(shutil.which(name) for name in ([named] if named else names)):
         raise Unavailable(
-            "torch.compile needs a C++ compiler: install one (Debian: apt install g++) or name it in the variable CXX; "
+            f"torch.compile needs {what}: install one (Debian: {how}) or name it in the variable {variable}; "
             "the eager variant, torch, needs none"
         )
-    return torch.compile(module, dynamic=False)
 
 
 def warm_up(module: Any, examples: Sequence[torch.Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -46,7 +47,7 @@ def load(backend: Backend, artifact: Artifact, env: Environment) -> Iterator[Exe
         if lowering.mode == "compile":
             enter(Stage.COMPILE)
             stack.enter_context(cached_in(artifact.folder / CACHE, lowering.threads))
-            built = compiled(built)
+            built = compiled(built, device)
             warm_up(built, lowering.examples(device))
             enter(Stage.LOAD)
         declared = lowering.dtype is not None and values["outputs"] == "declared"
@@ -79,7 +80,9 @@ class _Executable:
             tensors = [self._tensor(name, shape, inputs[name]) for name, _, shape in self.lowering.inputs]
             outputs: Sequence[torch.Tensor] = self.module(*tensors)
             if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+                torch.cuda.synchronize(self.device)  # kernels are only queued by then; their errors show here
+            if strayed := {str(output.device) for output in outputs if output.device.type != self.device.type}:
+                raise RuntimeError(f"{self.device} was asked for, but outputs were made on {', '.join(strayed)}")
             # What only passes an input or a weight on is copied: nobody may write into those.
             held = self.constants | {tensor.untyped_storage().data_ptr() for tensor in tensors}
             return {
@@ -98,8 +101,8 @@ class _Executable:
         facts = {"precision": self.precision, "device": torch.cuda.get_device_name(self.device)}
         if self.threads is not None:
             facts["ignored"] = f"threads={self.threads}: {self.device} computes"
-        if self.precision == "float32" and torch.backends.cudnn.allow_tf32:
-            facts["note"] = "cuDNN may compute float32 convolutions in TF32 (torch.backends.cudnn.allow_tf32)"
+        if note := tf32(self.precision, self.device):
+            facts["note"] = note
         return facts
 
     def _array(self, output: torch.Tensor, dtype: str) -> npt.NDArray[np.generic]:
@@ -115,6 +118,23 @@ class _Executable:
         precision = self.lowering.dtype
         dtype = precision if precision is not None and tensor.dtype in FLOATS else tensor.dtype
         return tensor.to(self.device, dtype)
+
+
+def tf32(precision: str, device: torch.device) -> str:
+    """Which float32 arithmetic the GPU `device` may do in TF32, whose products have 11 bits; empty where none.
+
+    `NVIDIA_TF32_OVERRIDE=0` has NVIDIA's libraries refuse it, and GPUs before compute capability 8.0 lack it.
+    """
+    if precision != "float32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return ""
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return ""
+    allowed = {
+        "convolutions in TF32 (torch.backends.cudnn.allow_tf32)": torch.backends.cudnn.allow_tf32,
+        "products in TF32 (torch.backends.cuda.matmul.allow_tf32)": torch.backends.cuda.matmul.allow_tf32,
+    }
+    told = [what for what, may in allowed.items() if may]
+    return f"CUDA may compute float32 {' and '.join(told)}" if told else ""
 
 
 def _precision(constants: Iterable[torch.Tensor], lowering: Lowering) -> str:

@@ -23,7 +23,7 @@ from onnx import ModelProto
 from deltann.artifact import Artifact
 from deltann.backend import Backend, enter, settings
 from deltann.environment import Environment
-from deltann.errors import Unavailable, Unsupported
+from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.lowering.files import write_model
 from deltann.lowering.graph import read_graph
 from deltann.model import Model
@@ -92,15 +92,26 @@ def device_of(env: Environment) -> torch.device:
     """The device that the environment asks for.
 
     Raises:
-        Unavailable: CUDA is asked for and torch sees no such device.
+        Unavailable: CUDA is asked for and torch sees no such device, or has no code for the one there is.
     """
-    name = env.device or "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    device = torch.device(env.device or "cpu")
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
         raise Unavailable(
             f"torch {torch.__version__} sees no CUDA device: install a CUDA build of torch (pip install torch) on a "
             "machine with an NVIDIA GPU and its driver, or use torch:cpu"
         )
-    return torch.device(name)
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except torch.OutOfMemoryError:
+        raise  # the device is there; that it is full is a finding
+    except RuntimeError as error:
+        # A build holds code for some generations of GPUs alone, which shows at the first kernel.
+        raise Unavailable(
+            f"torch {torch.__version__} cannot compute on {torch.cuda.get_device_name(device)}: {one_line(str(error))}"
+        ) from error
+    return device
 
 
 def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Artifact:
@@ -128,5 +139,5 @@ def lower(backend: Backend, model: Model, env: Environment, workdir: Path) -> Ar
     if compiling:
         enter(Stage.COMPILE)
         with cached_in(workdir / CACHE, lowering.threads):
-            warm_up(compiled(built), lowering.examples(device))
+            warm_up(compiled(built, device), lowering.examples(device))
     return Artifact.of(workdir, files)

@@ -2,7 +2,8 @@
 
 The trait `unsigned` of an entry says how unsigned integers, which torch computes hardly at all, are computed:
 "modular": a wider or two's complement type gives the right bits; "ordered": the same after flipping the sign bit of
-64-bit ones; "small": not those of 64 bits.
+64-bit ones; "small": not those of 64 bits. `made`: what the callable returns is made on the CPU, no input being
+a tensor that says where to.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class Exporter(Protocol):
 
     def export(self, model: Any, inputs: Sequence[TensorSpec], path: Path) -> Native:
         """Write `path`, an ONNX file with inputs of these names, types and shapes, whose first dimension may be
-        `BATCH`; the same object gives the same bytes each time. `model` is left as it was.
+        `BATCH`. `model` is left as it was. The same object should give the same bytes each time: another file is
+        another model to a run that is to go on, and to a baseline.
         """
         ...

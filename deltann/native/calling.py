@@ -55,11 +55,14 @@ def leaves(returned: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def output_names(paths: Sequence[str], inputs: Sequence[str]) -> tuple[str, ...]:
     """Names for outputs by their paths, which neither change with a framework's version nor meet an input's."""
+    stem = "output"
+    while any(name == stem or name.startswith(f"{stem}_") for name in inputs):
+        stem += "_"
     if len(paths) == 1 and not paths[0].strip("0."):
-        return ("output",) if "output" not in inputs else ("output_0",)
-    names = tuple(f"output_{path}" if path[:1].isdigit() or path in inputs else path for path in paths)
+        return (stem,)
+    names = tuple(f"{stem}_{path}" if path[:1].isdigit() or path in inputs else path for path in paths)
     distinct = len({*names, *inputs}) == len(names) + len(inputs) and all(names)
-    return names if distinct else tuple(f"output_{number}" for number in range(len(paths)))
+    return names if distinct else tuple(f"{stem}_{number}" for number in range(len(paths)))
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

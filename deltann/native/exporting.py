@@ -22,6 +22,7 @@ from deltann.native import BATCH, Exporter, Native
 
 GROUP = "deltann.exporters"
 _FOR_CALLABLES = "torch"
+_LONGEST_NAME = 80
 _TAKES = "an .onnx path, a torch.nn.Module, a Keras model, a tf.function, or a callable on torch tensors"
 
 
@@ -61,12 +62,15 @@ def export(model: Any, source: Source, shapes: Mapping[str, tuple[int, ...]], ba
         raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another DELTANN_CACHE") from error
     try:
         made, native, notes = _written(exporter, model, inputs, sizes, scratch / f"{name}.onnx")
-        kept = folder / made.sha256[:32]
-        if not kept.exists():
-            scratch.replace(kept)
+        place = folder / f"{name}-{made.sha256[:32]}"
+        try:
+            scratch.rename(place)
+        except OSError:
+            if not place.is_dir():  # else it was made before, perhaps by another process just now
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Exported(replace(made, path=(kept / made.path.name).resolve()), native, exporter.backend, notes)
+    return Exported(replace(made, path=(place / made.path.name).resolve()), native, exporter.backend, notes)
 
 
 def kept(model: Model, run: Path) -> Model:
@@ -107,7 +111,7 @@ def _loaded(point: EntryPoint) -> Exporter:
 def _name(model: Any) -> str:
     """Of a function its own name, else its class's: neither changes from one process to the next."""
     called = str(getattr(model, "__name__", type(model).__name__))
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", called).strip("._") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", called).strip("._")[:_LONGEST_NAME] or "model"
 
 
 def _inputs(
@@ -120,18 +124,21 @@ def _inputs(
     fed = headers(source) if isinstance(source, ArraySource) else {}
     named = (*shapes, *(fed if len(fed) > 1 else ()))
     specs = exporter.inputs(model, tuple(dict.fromkeys(name for name in named if name)))
+    known = [spec.name for spec in specs]
+    if unknown := [key for key in named if key and key not in known]:
+        raise UsageError(f"{name}: '{unknown[0]}' is no input of the model, which takes: {', '.join(known)}")
     lone = len(specs) == 1
     resolved = []
     for spec in specs:
         array = next(iter(fed.values()), None) if lone and len(fed) == 1 else fed.get(spec.name)
         shape = shapes.get(spec.name) or (shapes.get("") if lone else None)
-        known = _resolved(spec, shape, array)
-        if known is None:
+        whole = _resolved(spec, shape, array)
+        if whole is None:
             raise UsageError(
-                f"{name}: the shape of its input '{spec.name}' is not known: give arrays as inputs, or "
+                f"{name}: the shape of its input '{spec.name}' is not known ({spec}): give arrays as inputs, or "
                 f"shape={{'{spec.name}': (1, 3, 224, 224)}}"
             )
-        resolved.append(known)
+        resolved.append(whole)
     return tuple(resolved)
 
 
@@ -203,7 +210,8 @@ def _open(spec: TensorSpec) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """An exporter's exception often only says that another one came before."""
+    """An exporter's exception often only says that another one came before, and its first line that more follow."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {one_line(str(error))}"
+    lines = [line for line in str(error).splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {one_line(lines[-1] if lines[0].rstrip().endswith(':') else lines[0])}"

@@ -23,7 +23,7 @@ from deltann.runner.outputs import OutputWriter
 from deltann.store import Cell, CellRecord, Run
 
 CELL = Cell(NATIVE)
-_NOTE = "run in this process, as it is; where it alone differs, the export changed the model"
+_NOTE = "run in this process as it is, and never timed by bench; where it alone differs, the export changed the model"
 
 
 def run_native(run: Run, exported: Exported, work: Work, repeated: int, listener: Listener) -> None:

@@ -12,8 +12,8 @@ from deltann_torch.table import Fn, op, plain
 plain("SequenceConstruct", lambda *values: list(values))
 plain("SequenceAt", lambda sequence, at: sequence[int(at)])
 plain("OptionalGetElement", lambda value: value)
-plain("OptionalHasElement", lambda value=None: torch.tensor(value is not None))
-plain("SequenceLength", lambda sequence: torch.tensor(len(sequence)))
+plain("OptionalHasElement", lambda value=None: torch.tensor(value is not None), made=True)
+plain("SequenceLength", lambda sequence: torch.tensor(len(sequence)), made=True)
 
 
 @op("SequenceEmpty")

@@ -80,7 +80,7 @@ def _constant(call: Call) -> Fn:
     return lambda: tensor
 
 
-@op("ConstantOfShape", host=(0,))
+@op("ConstantOfShape", host=(0,), made=True)
 def _constant_of_shape(call: Call) -> Fn:
     value = call.get("value")
     tensor = call.tensor(np.zeros(1, np.float32) if value is None else value).reshape(())

@@ -57,7 +57,7 @@ def _stft(call: Call) -> Fn:
     return run
 
 
-@op("MelWeightMatrix", host=(0, 1, 2, 3, 4))
+@op("MelWeightMatrix", host=(0, 1, 2, 3, 4), made=True)
 def _mel(call: Call) -> Fn:
     dtype = call.element(call.get("output_datatype", 1))
     return lambda *values: torch.from_numpy(mel_weights(*values)).to(dtype)
