@@ -127,6 +127,8 @@ def compare(
     exported = None if is_path(model) else export(model, source, _shapes(shape), batch_size, cache_dir())
     models = {"model": load_model(model) if exported is None else exported.model}
     if against is not None:
+        if not is_path(against):
+            raise UsageError("`against` takes a file: export the second object first, or give it as the model")
         models["against"] = load_model(against)
     engines = tuple(_cells(environments, models))
     cells = engines if exported is None else (NATIVE_CELL, *engines)

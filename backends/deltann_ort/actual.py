@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,22 +63,77 @@ class Precision:
         return f"precision={wanted}: {missed} run in {' and '.join(others)}{why}"
 
 
-def providers(session: Any) -> str:
-    """The providers that compute, with the number of nodes of each where several are registered and ORT can tell."""
-    registered = session.get_providers()
-    if len(registered) == 1 or not hasattr(session, "get_provider_graph_assignment_info"):
-        return ", ".join(registered)
-    nodes: Counter[str] = Counter()
-    for part in session.get_provider_graph_assignment_info():
-        nodes[part.ep_name] += len(part.get_nodes())
-    return ", ".join(f"{name} ({nodes[name]} of {nodes.total()} nodes)" for name in registered if nodes[name])
+@dataclass(frozen=True)
+class Placement:
+    """Which provider each node went to, by (provider, operator); None where this ORT does not tell (before 1.24)."""
+
+    registered: tuple[str, ...]
+    nodes: Counter[tuple[str, str]] | None
+
+    @classmethod
+    def of(cls, session: Any) -> Placement:
+        """Ask a session whose options record it."""
+        registered = tuple(session.get_providers())
+        if not hasattr(session, "get_provider_graph_assignment_info"):
+            return cls(registered, None)
+        parts = session.get_provider_graph_assignment_info()
+        return cls(registered, Counter((part.ep_name, node.op_type) for part in parts for node in part.get_nodes()))
+
+    def count(self, provider: str) -> int:
+        """How many nodes went to `provider`."""
+        return 0 if self.nodes is None else sum(n for (name, _), n in self.nodes.items() if name == provider)
+
+    def unused(self, wanted: Sequence[str]) -> list[str]:
+        """Those of `wanted` that, as ORT tells, no node went to, though there are nodes."""
+        if self.nodes is None or not self.nodes.total():
+            return []
+        return [provider for provider in wanted if not self.count(provider)]
+
+    def __str__(self) -> str:
+        """The providers that compute, with the number of nodes of each where several are registered."""
+        if len(self.registered) == 1:
+            return self.registered[0]
+        if self.nodes is None:
+            return f"{', '.join(self.registered)} (this version does not tell which nodes went where)"
+        total = self.nodes.total()
+        return ", ".join(f"{p} ({self.count(p)} of {total} nodes)" for p in self.registered if self.count(p))
+
+    def ignored(self, wanted: Sequence[str]) -> str:
+        """Which providers that were asked for do nothing, and which convolutions and products run on others.
+
+        ORT places nodes on the CPU by itself where a provider lacks them, and small ones about shapes on purpose.
+        """
+        told = [f"{provider}, to which no node went" for provider in self.unused(wanted)]
+        products = {at: n for at, n in (self.nodes or {}).items() if at[1] in _PRODUCTS}
+        missed = {at: n for at, n in products.items() if at[0] not in wanted}
+        if missed:
+            names = " and ".join(sorted({name for name, _ in missed}))
+            told.append(f"{sum(missed.values())} of {sum(products.values())} Conv/Gemm/MatMul run on {names}")
+        return f"providers={'+'.join(wanted)}: {'; '.join(told)}" if told else ""
 
 
 def tf32(session: Any) -> str:
-    """Whether float32 products may be made in TF32, which CUDA's provider allows by itself."""
+    """Which providers may make float32 products in TF32: CUDA's by an option that is on by itself, TensorRT's always.
+
+    `NVIDIA_TF32_OVERRIDE=0` forbids it to both; TensorRT's provider has no option of its own for it.
+    """
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return ""
     options = session.get_provider_options()
-    allowed = [name for name in session.get_providers() if options.get(name, {}).get("use_tf32") == "1"]
-    return f"{', '.join(allowed)} may compute float32 products in TF32 (use_tf32=1)" if allowed else ""
+    allowed = {
+        name: "use_tf32=1" if options.get(name, {}).get("use_tf32") == "1" else "TensorRT's own choice"
+        for name in session.get_providers()
+        if options.get(name, {}).get("use_tf32") == "1"
+        or ("tensorrt" in name.lower() and "use_tf32" not in options.get(name, {}))
+    }
+    why = ", ".join(dict.fromkeys(allowed.values()))
+    return f"{', '.join(allowed)} may compute float32 products in TF32 ({why})" if allowed else ""
+
+
+def built_anew(session: Any) -> str:
+    """What another load of the same model may do otherwise: TensorRT times kernels and keeps the quickest."""
+    names = [name for name in session.get_providers() if "tensorrt" in name.lower()]
+    return f"{', '.join(names)} chose its kernels by timing them; the next load may choose others" if names else ""
 
 
 def os_threads() -> frozenset[str] | None:

@@ -8,12 +8,16 @@ from pathlib import Path
 import onnx
 
 from deltann.backend import Tensors, Value
+from deltann.errors import Unsupported
 from deltann_ort import actual
 from deltann_ort.session import CPU, open_session, session_options
 
 
 class OrtExecutable:
-    """`file`, opened at `level` with the settings' threads. Raises as `open_session` does."""
+    """`file`, opened at `level` with the settings' threads.
+
+    Raises as `open_session` does, and Unsupported where no node would run on any of `providers`.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,10 @@ class OrtExecutable:
         before = actual.os_threads()
         self._session = open_session(file, options, providers, disabled)
         after = actual.os_threads()
+        self._providers = list(providers)
+        self._placement = actual.Placement.of(self._session)
+        if self._placement.unused(providers) == list(providers):
+            raise Unsupported(f"{'+'.join(providers)} takes no node of this model: {self._placement} would compute it")
         # The caller's own thread computes beside those that the session started; other providers start drivers' too.
         self._threads = ""
         if list(providers) == [CPU] and before is not None and after is not None:
@@ -44,11 +52,12 @@ class OrtExecutable:
     def actual(self) -> dict[str, str]:
         """See `deltann.backend.Telling`. The precision is read from the artifact's graph: optimised, on the CPU."""
         precision = actual.Precision.of(onnx.load(self._file, load_external_data=False))
+        ignored = (precision.ignored(self._values), self._placement.ignored(self._providers))
         facts = {
             "precision": str(precision),
             "threads": self._threads,
-            "device": actual.providers(self._session),
-            "ignored": precision.ignored(self._values),
-            "note": actual.tf32(self._session),
+            "device": str(self._placement),
+            "ignored": "; ".join(filter(None, ignored)),
+            "note": "; ".join(filter(None, (actual.tf32(self._session), actual.built_anew(self._session)))),
         }
         return {key: value for key, value in facts.items() if value}

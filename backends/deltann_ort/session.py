@@ -47,8 +47,17 @@ def providers_of(values: Mapping[str, Value | None], device: str | None) -> list
     available = onnxruntime.get_available_providers()
     for provider in wanted:
         if provider not in available:
-            raise Unavailable(f"this ONNX Runtime has no {provider}; it has {', '.join(available)}")
+            raise Unavailable(
+                f"this ONNX Runtime has no {provider}; it has {', '.join(available)}{_gpu_build(provider)}"
+            )
+    if set(wanted) & set(DEVICE_PROVIDERS["cuda"]) and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # else CUDA's libraries of pip's nvidia packages are not found, and the CPU computes
     return wanted
+
+
+def _gpu_build(provider: str) -> str:
+    in_gpu_build = provider in DEVICE_PROVIDERS["cuda"][:2]
+    return ": pip uninstall onnxruntime, then pip install onnxruntime-gpu" if in_gpu_build else ""
 
 
 def session_options(level: str, threads: Value | None = None) -> onnxruntime.SessionOptions:
@@ -69,7 +78,7 @@ def open_session(file: Path, options: Any, providers: Sequence[str], disabled: S
 
     Raises:
         Unsupported: ORT lacks an operator, an opset or an IR version of the model; the message names it.
-        Unavailable: ORT fell back to another provider than the first.
+        Unavailable: ORT dropped one of the providers, and would have others compute instead.
     """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
@@ -82,8 +91,13 @@ def open_session(file: Path, options: Any, providers: Sequence[str], disabled: S
         if reason := _lacking(str(error)):
             raise Unsupported(f"ONNX Runtime {ort_version()}: {reason}") from error
         raise
-    if session.get_providers()[0] != providers[0]:
-        raise Unavailable(f"ONNX Runtime fell back from {providers[0]} to {session.get_providers()[0]}; see its log")
+    registered = session.get_providers()
+    if registered[: len(providers)] != list(providers):
+        lost = next(provider for provider in providers if provider not in registered)
+        raise Unavailable(
+            f"ONNX Runtime could not load {lost} and fell back to {', '.join(registered)}: its log says which "
+            "library or device it misses"
+        )
     return session
 
 

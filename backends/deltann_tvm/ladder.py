@@ -60,8 +60,11 @@ def optimise(module: Any, level: int, machine: Any) -> tuple[Any, list[str]]:
     """
     import tvm
 
+    from deltann_tvm import cuda
     from deltann_tvm.schedule import schedule_module
 
     with machine:
         module = tvm.transform.Sequential(passes(level))(module)
+        if machine.kind.name == "cuda":
+            return cuda.schedule_module(module, level)
         return schedule_module(module, machine) if level >= 3 else (module, [])

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1000
 TONES = {
-    Standing.WORSE: "bad", Standing.NEW: "warn", Standing.CHANGED: "warn", Standing.BETTER: "good", Standing.SAME: "none",
-}  # fmt: skip
+    Standing.WORSE: "bad",
+    Standing.NEW: "warn",
+    Standing.CHANGED: "warn",
+    Standing.BETTER: "good",
+    Standing.SAME: "none",
+}
 MARKS = {Standing.WORSE: "▲", Standing.NEW: "+", Standing.CHANGED: "~", Standing.BETTER: "▼", Standing.SAME: "="}
 
 

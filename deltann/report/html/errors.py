@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,15 @@ MOST_OUTPUTS = 12
 
 @dataclass(frozen=True)
 class OutputErrors:
-    """Of one output: its pairs, largest median first, and the drawing of the first of them."""
+    """Of one output: its pairs, largest median first, and the drawing of the first of them.
+
+    `undrawn`: how many more have errors to be drawn.
+    """
 
     output: str
     rows: tuple[PairDistribution, ...]
     figure: str
-    drawn: int
+    undrawn: int
     left_out: int
 
 
@@ -35,21 +37,13 @@ def errors(result: Result, letters: dict[str, str]) -> tuple[OutputErrors, ...]:
     for found in distributions(result):
         by_output.setdefault(found.output, []).append(found)
     most = max(1, MOST_ROWS // max(1, len(by_output)))
-    return tuple(
-        _of(output, rows, letters, most, place < MOST_OUTPUTS) for place, (output, rows) in enumerate(by_output.items())
-    )
+    return tuple(_of(output, rows, letters, most, place) for place, (output, rows) in enumerate(by_output.items()))
 
 
-def _of(
-    output: str, rows: list[PairDistribution], letters: dict[str, str], most: int, draw: bool
-) -> OutputErrors:
+def _of(output: str, rows: list[PairDistribution], letters: dict[str, str], most: int, place: int) -> OutputErrors:
     rows = sorted(rows, key=lambda row: (-row.distribution.p50, -row.distribution.max))
-    drawn = [row for row in rows if any(row.distribution.counts)][:MOST_STRIPS] if draw else []
+    apart = [row for row in rows if any(row.distribution.counts)]
+    drawn = apart[:MOST_STRIPS] if place < MOST_OUTPUTS else []
     strips = [(f"{letters[row.candidate]}:{letters[row.reference]}", row.distribution) for row in drawn]
-    figure = error_strips(strips, f"Errors of the samples of {len(strips)} pairs") if strips else ""
-    return OutputErrors(output, tuple(rows[:most]), figure, len(strips), max(0, len(rows) - most))
-
-
-def finite(value: float) -> float | None:
-    """The value where it can be drawn."""
-    return value if math.isfinite(value) else None
+    figure = error_strips(strips, f"Errors of the samples of {len(strips)} pairs", f"errors-{place}") if strips else ""
+    return OutputErrors(output, tuple(rows[:most]), figure, len(apart) - len(drawn), max(0, len(rows) - most))

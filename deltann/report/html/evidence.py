@@ -77,9 +77,7 @@ def _arbiter(result: Result, role: str, letters: dict[str, str]) -> Arbiter:
     found = result.weighed.arbiters[role]
     if not isinstance(found, Arbitration):
         return Arbiter(role, "", 0, 0, 0, found or "", (), "")
-    rows = [
-        (str(cell), entry) for cell, its in result.weighed.sound.items() if cell.role == role for entry in its
-    ]
+    rows = [(str(cell), entry) for cell, its in result.weighed.sound.items() if cell.role == role for entry in its]
     outputs = list(dict.fromkeys(entry.output for _, entry in rows))
     bars = [
         Bound(letters[cell], entry.error, entry.bound, entry.rounding, entry.sound)
@@ -96,7 +94,7 @@ def _arbiter(result: Result, role: str, letters: dict[str, str]) -> Arbiter:
         len(found.perturbed),
         "",
         tuple(rows),
-        bounds(bars[:MOST_BARS], title) if any(bar.error for bar in bars) else "",
+        bounds(bars[:MOST_BARS], title, f"bounds-{role}") if any(bar.error for bar in bars) else "",
     )
 
 

@@ -96,6 +96,8 @@ def _sentence(result: Result) -> str:
             else f"No pair differs beyond what is accepted; up to {percent(worst)} of labels do differ."
         )
     environments = {str(cell) for pair in judged for cell in (pair.candidate, pair.reference)}
+    if len(result.run.models) > 1:
+        return "The two models do not differ beyond what is accepted."
     return f"No pair of {count(len(environments), 'environment')} differs beyond what is accepted."
 
 
@@ -119,7 +121,9 @@ def _blame(result: Result) -> str:
 
 def _by_precision(pair: Pair) -> float:
     outputs = pair.comparison.outputs if pair.comparison else ()
-    return max((o.classification.rate for o in outputs if o.classification and o.classification.by_precision), default=0)
+    return max(
+        (o.classification.rate for o in outputs if o.classification and o.classification.by_precision), default=0
+    )
 
 
 def _slower(contents: Contents) -> str:
@@ -135,8 +139,9 @@ def _slower(contents: Contents) -> str:
 def _facts(contents: Contents, failed: int) -> list[Fact]:
     result = contents.result
     cells, samples = len(result.records), len(result.run.sample_names)
+    tone = "bad" if any(record.outcome.symptom for record in result.records) else "warn" if failed else ""
     facts = [
-        Fact(f"{cells - failed} of {cells}", "environments gave outputs", "#environments", "bad" if failed else ""),
+        Fact(f"{cells - failed} of {cells}", "environments gave outputs", "#environments", tone),
         Fact(f"{samples:,}", "samples" if samples > 1 else "sample", "#provenance"),
     ]
     judged = [p for p in result.compared if p.judged and p.judgement.verdict is not Verdict.NOT_COMPARED]

@@ -53,9 +53,7 @@ def to_html(contents: Contents) -> str:
     page, card = environment.get_template("page.jinja"), environment.get_template("card.jinja")
     shared = {"letters": values["letters"], "several": len(contents.result.classes) > 1}
     size = len(page.render(values).encode())
-    found = pick(
-        contents.result, values["letters"], lambda one: card.render(shared | {"card": one}), LARGEST - size
-    )
+    found = pick(contents.result, values["letters"], lambda one: card.render(shared | {"card": one}), LARGEST - size)
     return page.render(values | {"disputes": found})
 
 

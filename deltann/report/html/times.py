@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,10 @@ MARKS = {
     TimeVerdict.EQUIVALENT: "=",
     TimeVerdict.INCONCLUSIVE: "?",
 }
-_NICE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
-MOST_TICKS = 5
+_NICE = (1.0, 0.5, 2.0, 0.1, 10.0, 0.2, 5.0, 0.01, 100.0, 0.8, 1.25, 0.9, 1.1, 1.5, 3.0, 0.05, 20.0, 50.0, 0.02, 1000.0)
+"""Ratios to write on the axis, the roundest first."""
+APART = 17.0
+"""Percent of the axis between two labels."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ def times(contents: Contents) -> Times | None:
         strip = None
         if pair is not None and pair.estimate in known and pair.estimate is not None:
             e = pair.estimate
-            logs = (math.log1p(value) for value in (e.low, e.slowdown, e.high))
-            strip = Strip(*map(place, logs), tuple(map(place, e.ratios)))
+            low_, centre, high_ = (place(math.log1p(value)) for value in (e.low, e.slowdown, e.high))
+            strip = Strip(low_, centre, high_, tuple(map(place, e.ratios)))
         rows.append(_row(cell, pair, strip))
     return Times(
         timing,
         tuple(rows),
-        tuple((place(math.log(tick)), f"{tick:g}×") for tick in _ticks(math.exp(low), math.exp(high))),
+        tuple(_ticks(place)),
         place(0.0),
         (place(-reach), place(reach)),
         len({pair.reference for pair in timing.pairs}),
@@ -113,19 +115,17 @@ def _row(cell: CellTime, pair: PairTime | None, strip: Strip | None) -> Row:
         return Row(cell, None, failure, "reference", "none", "", "", None)
     remark = ""
     if pair.outputs is Verdict.DIFFER:
-        remark = "but its outputs differ"
+        remark = "outputs differ"
     elif pair.verdict is TimeVerdict.IMPROVED and pair.outputs is not Verdict.AGREE:
-        remark = "but its outputs are not known to agree"
+        remark = "outputs not known to agree"
     return Row(cell, pair, failure, pair.verdict.value, TONES[pair.verdict], MARKS[pair.verdict], remark, strip)
 
 
-def _ticks(low: float, high: float) -> Sequence[float]:
-    """Round ratios on the axis, 1 among them, few enough to be read."""
-    inside = [tick for tick in _NICE if low <= tick <= high]
-    while len(inside) > MOST_TICKS:
-        at = inside.index(1.0)
-        thinned = [tick for position, tick in enumerate(inside) if (position - at) % 2 == 0]
-        if len(thinned) < 2:
-            break
-        inside = thinned
-    return inside
+def _ticks(place: Callable[[float], float]) -> list[tuple[float, str]]:
+    """Round ratios on the axis, 1 among them, far enough apart to be read."""
+    found: list[tuple[float, str]] = []
+    for tick in _NICE:
+        at = place(math.log(tick))
+        if 5 <= at <= 95 and all(abs(at - other) >= APART for other, _ in found):
+            found.append((at, f"{tick:g}×"))
+    return sorted(found)

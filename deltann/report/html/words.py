@@ -78,4 +78,3 @@ def letter(position: int) -> str:
 def letters(result: Result) -> dict[str, str]:
     """The letter of each cell, by which the other reports know it too."""
     return {str(record.cell): letter(position) for position, record in enumerate(result.records)}
-

@@ -21,7 +21,7 @@ from deltann.environment import Environment  # noqa: E402
 from deltann.errors import Unavailable, Unsupported  # noqa: E402
 from deltann.model import Model  # noqa: E402
 from deltann_ort import OrtBackend, executable, session  # noqa: E402
-from deltann_ort.actual import Placement, tf32  # noqa: E402
+from deltann_ort.actual import Placement, built_anew, tf32  # noqa: E402
 
 BACKEND = OrtBackend()
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -160,6 +160,11 @@ def test_tf32_is_stated(
     if override is not None:
         monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", override)
     assert tf32(asked(registered, {}, **options)) == told
+
+
+def test_what_tensorrt_may_do_otherwise_is_stated() -> None:
+    assert "the next load may choose others" in built_anew(asked((TENSORRT, CUDA, CPU), {}))
+    assert built_anew(asked((CUDA, CPU), {})) == ""
 
 
 @pytest.mark.skipif(not has_cuda, reason="this ONNX Runtime has no CUDA")

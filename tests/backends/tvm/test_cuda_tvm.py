@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from deltann.artifact import Artifact
 from deltann.environment import Environment
 from deltann.errors import Unavailable
 from deltann.model import Model
-from deltann_tvm import TvmBackend, cuda
+from deltann_tvm import TvmBackend, _Program, cuda
 from deltann_tvm.ladder import LEVELS, optimise, target
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -64,10 +64,7 @@ def sources(executable: Any) -> list[str]:
 
 @without_gpu
 @pytest.mark.parametrize("spec", ["tvm:cuda", "tvm-O0:cuda"])
-def test_no_gpu_is_unavailable_and_never_the_cpu(
-    model: Model, spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TVM_CUDA_COMPILE_MODE", "nvrtc")
+def test_no_gpu_is_unavailable_and_never_the_cpu(model: Model, spec: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="TVM sees no CUDA device"):
         BACKEND.lower(model, Environment.parse(spec), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -98,15 +95,20 @@ def test_levels_are_other_code(model: Model) -> None:
 
 
 @without_gpu
-def test_the_code_is_cuda_that_nvidias_compiler_takes(model: Model, tmp_path: Path) -> None:
-    if shutil.which("nvcc") is None:
+@pytest.mark.parametrize("by", ["nvcc", "nvrtc"])
+def test_the_code_is_cuda_that_nvidias_compilers_take(model: Model, by: str) -> None:
+    if by == "nvcc" and shutil.which("nvcc") is None:
         pytest.skip("nvcc is not installed")
+    if by == "nvrtc" and not cuda._nvrtc_loads():
+        pytest.skip("NVRTC or its headers are not installed: pip install cuda-bindings nvidia-cuda-nvrtc")
+    import tvm
+    from tvm.support.nvcc import compile_cuda
+
     (source,) = sources(compiled(model, 3)[0])
-    (tmp_path / "kernels.cu").write_text(source)
-    command = ["nvcc", "-arch=sm_90", "-cubin", "-o", str(tmp_path / "kernels.cubin"), str(tmp_path / "kernels.cu")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "kernels.cubin").stat().st_size > 1000
+    with tvm.target.Target(cuda.target("9.0", target(3))):
+        assert len(compile_cuda(source, target_format="cubin", arch="sm_90", compiler=by)) > 1000
+        with pytest.raises(RuntimeError, match="error"):
+            compile_cuda(source.replace("__global__", "__globul__"), "cubin", arch="sm_90", compiler=by)
 
 
 @without_gpu
@@ -122,24 +124,79 @@ def test_an_artifact_says_which_gpu_it_is_for(model: Model, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("bindings", "nvcc", "mode"), [(True, None, None), (True, "/nvcc", None), (False, "/nvcc", "nvcc")]
+    ("nvcc", "nvrtc", "asked", "level", "by", "fast_math"),
+    [
+        (True, True, "", 3, "nvcc", False),
+        (True, True, "", 4, "nvcc", True),
+        (True, False, "", 4, "nvcc", True),
+        (False, True, "", 0, "nvrtc", True),
+        (True, True, "nvrtc", 0, "nvrtc", True),
+        (False, False, "nvcc", 0, "nvcc", False),
+    ],
 )
-def test_nvrtc_is_taken_first(
-    bindings: bool, nvcc: str | None, mode: str | None, monkeypatch: pytest.MonkeyPatch
+def test_approximations_are_for_the_last_level_where_that_can_be_helped(
+    nvcc: bool, nvrtc: bool, asked: str, level: int, by: str, fast_math: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TVM_CUDA_COMPILE_MODE", "")
-    monkeypatch.setattr(cuda, "find_spec", lambda _name: object() if bindings else None)
-    monkeypatch.setattr(cuda.shutil, "which", lambda _name: nvcc)
-    cuda.choose_compiler()
-    assert (cuda.os.environ["TVM_CUDA_COMPILE_MODE"] or None) == mode
+    monkeypatch.setenv("TVM_CUDA_COMPILE_MODE", asked)
+    monkeypatch.delenv("TVM_CUDA_NVCC_NO_FAST_MATH", raising=False)
+    monkeypatch.setattr(cuda.shutil, "which", lambda _name: "nvcc" if nvcc else None)
+    monkeypatch.setattr(cuda, "_nvrtc_loads", lambda: nvrtc)
+    with cuda.compiler(level) as found:
+        assert found == {"by": by, "fast_math": fast_math}
+        assert os.environ["TVM_CUDA_COMPILE_MODE"] == by
+        assert ("TVM_CUDA_NVCC_NO_FAST_MATH" in os.environ) == (not fast_math)
+    assert os.environ["TVM_CUDA_COMPILE_MODE"] == asked
+    assert "TVM_CUDA_NVCC_NO_FAST_MATH" not in os.environ
 
 
 def test_no_compiler_of_kernels_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TVM_CUDA_COMPILE_MODE", raising=False)
-    monkeypatch.setattr(cuda, "find_spec", lambda _name: None)
+    monkeypatch.setattr(cuda, "_nvrtc_loads", lambda: False)
     monkeypatch.setattr(cuda.shutil, "which", lambda _name: None)
-    with pytest.raises(Unavailable, match="finds neither: pip install 'cuda-bindings'"):
-        cuda.choose_compiler()
+    with pytest.raises(Unavailable, match="finds neither: install the CUDA toolkit"), cuda.compiler(3):
+        pass
+
+
+def test_nvrtc_needs_its_library_and_the_toolkits_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_PATH", str(tmp_path))
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "cuda_runtime.h").touch()
+
+    def missing() -> None:
+        raise RuntimeError('Failure finding "libnvrtc.so.13"')
+
+    packages = {name: ModuleType(name) for name in ("cuda", "cuda.bindings", "cuda.bindings.nvrtc")}
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    packages["cuda.bindings"].nvrtc = packages["cuda.bindings.nvrtc"]  # type: ignore[attr-defined]
+    packages["cuda.bindings.nvrtc"].nvrtcVersion = missing  # type: ignore[attr-defined]
+    monkeypatch.setattr(cuda, "find_spec", lambda _name: object())
+    assert not cuda._nvrtc_loads()
+    packages["cuda.bindings.nvrtc"].nvrtcVersion = lambda: (0, 13, 0)  # type: ignore[attr-defined]
+    assert cuda._nvrtc_loads()
+    (tmp_path / "include" / "cuda_runtime.h").unlink()
+    assert not cuda._nvrtc_loads()
+    (tmp_path / "include" / "cuda_runtime.h").touch()
+    monkeypatch.setattr(cuda, "find_spec", lambda _name: None)
+    assert not cuda._nvrtc_loads()
+
+
+@pytest.mark.parametrize("fast_math", [True, False])
+def test_approximations_are_stated(fast_math: bool) -> None:
+    lowering = {
+        "target": cuda.target("9.0", {}),
+        "inputs": [],
+        "outputs": [],
+        "unscheduled": [],
+        "kernels": {"types": {"float32": 3}, "parallel": 0},
+        "compiled": {"by": "nvrtc", "fast_math": fast_math},
+    }
+    runtime = SimpleNamespace(tensor=None, num_threads=lambda: 2)
+    program = _Program(SimpleNamespace(runtime=runtime), {"main": None}, HOPPER, lowering, 2)
+    facts = program.actual()
+    assert facts["device"] == "a GPU of a test (CUDA code for sm_90)"
+    assert facts["ignored"] == "threads=2: cuda computes"
+    assert ("nvrtc compiled with --use_fast_math" in facts.get("note", "")) == fast_math
 
 
 def test_a_library_without_gpu_code_is_found_out() -> None:

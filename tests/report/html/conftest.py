@@ -32,7 +32,7 @@ class Element:
 
     tag: str
     attributes: dict[str, str]
-    parents: tuple[Element, ...]
+    parents: tuple[Element, ...] = field(repr=False)
     texts: list[str] = field(repr=False)
     start: int
     end: int | None = None
@@ -40,15 +40,15 @@ class Element:
     @property
     def text(self) -> str:
         """Of the texts of the whole page, those inside it."""
-        return "".join(self.texts[self.start : self.end])
+        return " ".join(self.texts[self.start : self.end])
 
 
 @dataclass
 class Page(html.parser.HTMLParser):
     """A page, read back."""
 
-    source: str
-    elements: list[Element] = field(default_factory=list)
+    source: str = field(repr=False)
+    elements: list[Element] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -57,7 +57,9 @@ class Page(html.parser.HTMLParser):
         self.feed(self.source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = Element(tag, {key: value or "" for key, value in attrs}, tuple(self._open), self._texts, len(self._texts))
+        element = Element(
+            tag, {key: value or "" for key, value in attrs}, tuple(self._open), self._texts, len(self._texts)
+        )
         self.elements.append(element)
         if tag not in _VOID:
             self._open.append(element)
@@ -151,9 +153,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=[*quiet, "--disable-sync", "--no-first-run"]
-        )
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*quiet, "--disable-sync", "--no-first-run"])
         yield browser
         browser.close()
 
@@ -187,9 +187,11 @@ def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
         page.on(
             "request",
-            lambda request: None
-            if request.url.split("#")[0] == file.as_uri() or request.url.startswith("data:")
-            else complaints.append(f"request: {request.url[:200]}"),
+            lambda request: (
+                None
+                if request.url.split("#")[0] == file.as_uri() or request.url.startswith("data:")
+                else complaints.append(f"request: {request.url[:200]}")
+            ),
         )
         page.goto(file.as_uri())
         return Opened(page, complaints)
@@ -198,4 +200,3 @@ def opened(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     for context in contexts:
         context.close()
     assert not complaints
-

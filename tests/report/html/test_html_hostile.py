@@ -108,4 +108,4 @@ def test_a_picture_that_is_none_is_not_shown(page, keep):
 
 def test_a_picture_that_is_one_is(page, keep):
     found = page({"ort": {"y": SCORES}, "torch": {"y": OTHER}}, lambda run: keep(run, range(6)))
-    assert len(found.all("img")) == 6
+    assert len(found.all("img", inside="cards")) == 6

@@ -107,7 +107,7 @@ def test_eight_environments_and_a_thousand_images_that_are_all_disputed_stay_bel
     assert 2_000_000 < len(found.source.encode()) < 5_000_000
     sound(found)
     assert len(found.all("article", "card")) + left_out(found) > 990
-    assert len(found.all("img")) == 200
+    assert 100 < len(found.all("img", inside="cards")) <= 200
 
 
 def disputed(environments, samples, keep):
