@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
+
 from deltann import registry
 from deltann.environment import Environment
+from deltann.host import accelerators
 from deltann.testing.conformance import BackendConformance, CellFailed, Unsupported, never, notyet
 
 _ORT = {"newest_opset": notyet(Unsupported, "ONNX Runtime 1.31 reads opset 26 at most")}
 _HALF = never(Unsupported, "ONNX Runtime's quantiser takes float32 weights")
 _NONE = never(Unsupported, "there is nothing in it that ONNX Runtime's quantiser takes")
+_GPU = pytest.mark.skipif(not accelerators(), reason="no NVIDIA GPU here: CUDA environments are UNAVAILABLE")
 
 
 class TestReference(BackendConformance):
@@ -133,3 +137,28 @@ class TestIree(BackendConformance):
 def test_every_backend_is_here() -> None:
     ours = {Environment.parse(suite.spec).backend for suite in BackendConformance.__subclasses__()}
     assert set(registry.names()) <= ours
+
+
+@_GPU
+class TestTorchCuda(BackendConformance):
+    spec = "torch:cuda"
+    quick = ("contract", "two_outputs", "conv_bn_relu", "mixed_inputs")
+
+
+@_GPU
+class TestTorchCompileCuda(BackendConformance):
+    spec = "torch-compile:cuda"
+    quick = ("contract", "two_outputs")
+
+
+@_GPU
+class TestOrtCuda(BackendConformance):
+    spec = "ort:cuda"
+    quick = ("contract", "two_outputs", "conv_bn_relu", "mixed_inputs")
+    known = _ORT
+
+
+@_GPU
+class TestTvmCuda(BackendConformance):
+    spec = "tvm-O3:cuda"
+    quick = ("contract", "conv_bn_relu", "mixed_inputs", "whole")

@@ -320,9 +320,9 @@ def test_a_second_model_is_compared_with_the_object_too(dense, samples, tmp_path
     assert result.verdict == "DIFFER"
 
 
-def test_a_second_object_is_refused_in_a_line(dense, tmp_path):
+def test_a_second_object_is_refused_in_a_line(dense, samples, tmp_path):
     with pytest.raises(UsageError, match="`against` takes a file"):
-        deltann.compare(dense(), "reference", against=dense(), inputs="random:4", out=tmp_path / "run")
+        deltann.compare(dense(), "reference", against=dense(), inputs=samples, out=tmp_path / "run")
 
 
 def test_the_object_is_never_timed():

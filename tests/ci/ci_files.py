@@ -1,0 +1,34 @@
+"""The project's own CI files, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ACTION = ROOT / "action.yml"
+
+
+def read(file: Path) -> Any:
+    """The YAML of `file` as plain lists and dicts; `on` stays the word it is."""
+    return YAML(typ="safe").load(file.read_text())
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every job of every workflow, by `file/job`."""
+    for file in WORKFLOWS:
+        for name, job in read(file)["jobs"].items():
+            yield f"{file.stem}/{name}", job
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every step of every job, and of the action."""
+    for name, job in jobs():
+        for step in job["steps"]:
+            yield name, step
+    for step in read(ACTION)["runs"]["steps"]:
+        yield "action", step
