@@ -17,12 +17,28 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 _OPTIONS = (
-    click.option("--json", type=_FILE, help="Also write everything to this file ('-': stdout)."),
-    click.option("--html", type=_FILE, help="Also write one page that needs nothing else, pictures included."),
-    click.option("--junit", type=_FILE, help="Also write JUnit XML: a test case each environment and output."),
-    click.option("--markdown", type=_FILE, help="Also write Markdown, for the summary of a CI step (up to 1,000 kB)."),
-    click.option("--markdown-short", type=_FILE, help="The same in short, for a comment (up to 64 kB)."),
-    click.option("--baseline", type=_FILE, help="Judge by what this file says was accepted; show what has changed."),
+    click.option("--json", type=_FILE, metavar="FILE", help="Also write everything to this file ('-': stdout)."),
+    click.option(
+        "--html", type=_FILE, metavar="FILE", help="Also write one page that needs nothing else, pictures included."
+    ),
+    click.option(
+        "--junit", type=_FILE, metavar="FILE", help="Also write JUnit XML: a test case each environment and output."
+    ),
+    click.option(
+        "--markdown",
+        type=_FILE,
+        metavar="FILE",
+        help="Also write Markdown, for the summary of a CI step (up to 1,000 kB).",
+    ),
+    click.option(
+        "--markdown-short", type=_FILE, metavar="FILE", help="The same in short, for a comment (up to 64 kB)."
+    ),
+    click.option(
+        "--baseline",
+        type=_FILE,
+        metavar="FILE",
+        help="Judge by what this file says was accepted; show what has changed.",
+    ),
     click.option("--update-baseline", is_flag=True, help="Accept this run: write it to the --baseline file."),
 )
 _Command = TypeVar("_Command", bound=Callable[..., Any])

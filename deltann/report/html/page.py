@@ -59,6 +59,7 @@ def to_html(contents: Contents) -> str:
 
 def _values(contents: Contents) -> dict[str, Any]:
     """Everything that the templates show but the samples to look at, whose room depends on it."""
+    # Here, since some of them import matplotlib, which takes most of a second and may not be there.
     from deltann.report.html.baseline import baseline
     from deltann.report.html.classes import classes
     from deltann.report.html.environments import environments, identical

@@ -51,6 +51,11 @@ class Pairs:
     labelled: bool
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def anchors(self) -> frozenset[int]:
+        """The pairs that have a row to be led to."""
+        return frozenset(row.number for row in self.rows if row.first)
+
 
 def pairs(result: Result) -> Pairs:
     """A row a pair and output, worst first."""

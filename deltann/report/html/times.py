@@ -117,7 +117,7 @@ def _row(cell: CellTime, pair: PairTime | None, strip: Strip | None) -> Row:
     if pair.outputs is Verdict.DIFFER:
         remark = "outputs differ"
     elif pair.verdict is TimeVerdict.IMPROVED and pair.outputs is not Verdict.AGREE:
-        remark = "outputs not known to agree"
+        remark = "agreement unknown"
     return Row(cell, pair, failure, pair.verdict.value, TONES[pair.verdict], MARKS[pair.verdict], remark, strip)
 
 

@@ -143,9 +143,9 @@ def keep() -> Callable[..., None]:
     return put
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser that asks no network of its own accord."""
+    """A headless browser that asks no network of its own accord; its event loop would be in other modules' way."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install it")
     if CHROMIUM is None:
         if os.environ.get("CI"):

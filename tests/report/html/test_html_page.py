@@ -35,8 +35,8 @@ def sound(page):
     known = ids(page)
     assert len(set(known)) == len(known)
     for element in page.elements:
-        target = element.attributes.get("href", "")
-        if element.tag == "a":
+        if element.tag == "a" and "href" in element.attributes:
+            target = element.attributes["href"]
             assert target.startswith("#")
             assert target[1:] in known, target
         source = element.attributes.get("src", "data:image/jpeg;base64,")
@@ -157,6 +157,14 @@ def test_any_number_of_environments(page, count):
     shown = min(count, 40)
     assert len(squares) == shown * (shown - 1)
     assert (f"{count - 40} more environments" in found.source) is (count > 40)
+
+
+def test_what_is_cut_from_the_pairs_is_counted_and_led_to_by_nothing(page, monkeypatch):
+    monkeypatch.setattr("deltann.report.html.pairs.MOST_ROWS", 4)
+    found = page({f"ort[threads={number + 1}]": {"y": SCORES, "z": WRONG} for number in range(4)})
+    sound(found)
+    assert len(found.all("tr", inside="pair-rows")) == 4
+    assert "8 more rows" in " ".join(found.one("pairs").text.split())
 
 
 def test_nothing_to_compare(page):
