@@ -75,7 +75,7 @@ def site(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "jinja2", "ruptures")
     session.run(
         "python", "experiments/05_matrix/publish.py", "--results", str(RESULTS),
-        "--history", str(STATE / "history.jsonl"), "--site", "build/matrix/site",
+        "--history", str(STATE / "history.jsonl"), "--site", "build/matrix/site", *session.posargs,
     )  # fmt: skip
 
 

@@ -10,19 +10,23 @@ if TYPE_CHECKING:
 ACCEPTED = "accepted by the baseline"
 
 
-def accepted(contents: Contents, candidate: str, reference: str | None = None, *, timed: bool = False) -> bool:
-    """Whether a baseline accepts what this run says of a pair, of its times, or (no reference) of a cell's failure."""
-    from deltann.baseline.drift import Standing
+def accepted(
+    contents: Contents, candidate: str, reference: str | None = None, output: str | None = None, *, timed: bool = False
+) -> bool:
+    """Whether a baseline accepts what this run says of a pair, of its times, or (no reference) of a cell's failure.
 
+    `output`: what it says of this one of the pair's outputs, where it says anything of it; of all of them where None.
+    """
     if passes(contents):
         return True
     rows = [
-        row.standing
+        row
         for row in (contents.drift.rows if contents.drift else ())
         if (row.entry.key.candidate, row.entry.key.reference) == (candidate, reference)
         and (row.entry.key.measured is not None) == timed
+        and (output is None or row.entry.key.output in (output, None))
     ]
-    return bool(rows) and not {Standing.WORSE, Standing.NEW} & set(rows)
+    return bool(rows) and all(row.accepted for row in rows)
 
 
 def passes(contents: Contents) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deltann.comparison.distribution import Distribution, distribution, sample_errors
 from deltann.comparison.output import OutputComparison
+from deltann.comparison.outside import samples_outside
 from deltann.comparison.rows import Array, without_trailing_ones
 from deltann.outcome import Status
 
@@ -38,6 +39,20 @@ def distributions(result: Result) -> tuple[PairDistribution, ...]:
         PairDistribution(str(pair.candidate), str(pair.reference), output.name, distribution(sample_errors(a, b)))
         for pair, output, a, b in compared_arrays(result)
     )
+
+
+def outside(result: Result) -> Mapping[tuple[str, str, str], int]:
+    """By (candidate, reference, output), of what was compared: how many samples are off, as `samples_outside` says.
+
+    Arrays are read again only where the comparison has found an element that is off.
+    """
+    found = {}
+    for pair, output, a, b in compared_arrays(result):
+        numeric, count = output.numeric, 0
+        if numeric and output.tolerance and (numeric.outside or numeric.nonfinite_one_side or numeric.nonfinite_both):
+            count = samples_outside(a, b, output.tolerance)
+        found[str(pair.candidate), str(pair.reference), output.name] = count
+    return found
 
 
 def compared_arrays(result: Result) -> Iterator[tuple[Pair, OutputComparison, Array, Array]]:

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from deltann.acceptance import ACCEPTED, accepted, passes
-from deltann.by_output import output_verdicts
 from deltann.comparison.attribution import Sure
 from deltann.comparison.noise import describe
 from deltann.comparison.precision import declared
@@ -66,18 +65,19 @@ def _finding(
 def findings(contents: Contents) -> tuple[Finding, ...]:
     """All there is to say, most serious first.
 
-    Within a level: differences (those of whom the blame is sure first), cells without outputs, pairs that could not be
-    judged, times, nondeterminism, drift from the baseline, missing parts of the run, what engines did unasked. A
-    difference, failure or slowdown that the baseline accepts is a notice.
+    Within a level: missing parts of the run, differences (those of whom the blame is sure first), cells without
+    outputs, pairs that could not be judged, times, nondeterminism, drift from the baseline, what engines did unasked.
+    A difference, failure or slowdown that the baseline accepts is a notice.
     """
+    missing, lost = contents.result.missing, _lost(contents)
     found = [
+        *([_finding(Level.ERROR, "the run is incomplete", missing, lost)] if missing else []),
         *_differences(contents),
         *_failures(contents),
         *_doubts(contents),
         *_times(contents),
         *_noise(contents),
         *_drift(contents),
-        *(_finding(Level.ERROR, "the run is incomplete", [line]) for line in contents.result.missing),
         *_engines(contents),
     ]
     order = list(Level)
@@ -108,7 +108,7 @@ def _differences(contents: Contents) -> Iterator[Finding]:
     differ = [pair for pair in result.compared if pair.judged and pair.judgement.verdict is Verdict.DIFFER]
     known = [pair for pair in differ if accepted(contents, str(pair.candidate), str(pair.reference))]
     unknown = [pair for pair in differ if pair not in known]
-    blamed = [name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.names]
+    blamed = [name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.cells]
     by_reference = result.criteria.reference is not None or len(result.run.models) > 1
     for level, pairs in ((Level.ERROR, unknown), (Level.NOTICE, known)):
         while pairs:
@@ -118,9 +118,9 @@ def _differences(contents: Contents) -> Iterator[Finding]:
             pairs = [pair for pair in pairs if odd not in _sides(pair)]
             others = [side for pair in its for side in _sides(pair) if side != odd]
             title = f"{odd} differs from {_names(others)}" + (f" ({ACCEPTED})" if level is Level.NOTICE else "")
-            verdicts = [output_verdicts(result, pair) for pair in its]
-            outputs = {name for found in verdicts for name, verdict in found.items() if verdict is Verdict.DIFFER}
-            why = [who_is_wrong(blame) for blame in result.blamed if odd in blame.names and odd in blamed]
+            found = [item for pair in its for item in pair.judgement.outputs.items()]
+            outputs = {name for name, judgement in found if judgement.verdict is Verdict.DIFFER}
+            why = [who_is_wrong(blame) for blame in result.blamed if odd in blame.cells and odd in blamed]
             only = next(iter(outputs)) if len(outputs) == 1 else None
             yield _finding(level, title, [*why, *_explained(_reasons(its))], (odd, *others), only)
 
@@ -139,10 +139,18 @@ def who_is_wrong(blame: Blame) -> str:
     return f"{names}: {told}: {blame.reason}"
 
 
+def _lost(contents: Contents) -> list[str]:
+    """The cells that have not run, or whose outputs are gone, of which `missing` tells."""
+    cells = [(str(record.cell), record.outcome) for record in contents.result.records]
+    lines = contents.result.missing
+    return [cell for cell, how in cells if how.status is Status.NOT_RUN and f"{cell}: {how.reason}" in lines]
+
+
 def _failures(contents: Contents) -> Iterator[Finding]:
+    lost = _lost(contents)
     for record in contents.result.records:
         cell, outcome = str(record.cell), record.outcome
-        if outcome.status is Status.OK:
+        if outcome.status is Status.OK or cell in lost:
             continue
         warned = outcome.status in (Status.UNSUPPORTED, Status.UNAVAILABLE)
         known = accepted(contents, cell)
@@ -197,8 +205,10 @@ def _times(contents: Contents) -> Iterator[Finding]:
         if cell.name in ran and cell.outcome.status is not Status.OK:
             ended = " ".join(filter(None, (cell.outcome.status, cell.outcome.symptom)))
             why = [cell.outcome.reason or "no reason is recorded"]
-            level = Level.NOTICE if accepted(contents, cell.name) else Level.ERROR
-            yield _finding(level, f"{cell.name}: {ended} while it was timed", why, (cell.name,))
+            pairs = [pair for pair in timing.pairs if cell.name in (pair.candidate, pair.reference)]
+            known = bool(pairs) and all(accepted(contents, p.candidate, p.reference, timed=True) for p in pairs)
+            title = f"{cell.name}: {ended} while it was timed" + (f" ({ACCEPTED})" if known else "")
+            yield _finding(Level.NOTICE if known else Level.ERROR, title, why, (cell.name,))
 
 
 def differs_unjudged(contents: Contents, timed: PairTime) -> bool:
@@ -230,15 +240,15 @@ def _drift(contents: Contents) -> Iterator[Finding]:
     words = {Standing.WORSE: "worse than", Standing.CHANGED: "other than in", Standing.BETTER: "better than"}
     for row in rows:
         if row.standing in words:
-            lines = [*(f"{what}: {old} → {now}" for what, old, now in row.changes), *row.reasons]
             cells = [name for name in (row.entry.key.candidate, row.entry.key.reference) if name is not None]
             title = f"{row.entry.key.title}: {words[row.standing]} the baseline"
-            level = Level.ERROR if row.standing is Standing.WORSE else Level.NOTICE
-            yield _finding(level, title, lines or [str(row.entry.value)], cells, row.entry.key.output)
-    new = [row.entry.key.title for row in rows if row.standing is Standing.NEW]
+            level = Level.ERROR if drift.fails(row) else Level.NOTICE
+            yield _finding(level, title, row.lines or [str(row.entry.value)], cells, row.entry.key.output)
+    added = [row for row in rows if row.standing is Standing.NEW]
+    new = [row.entry.key.title for row in added]
     gone = [entry.key.title for entry in drift.obsolete]
     for titles, what, level in (
-        (new, "of this run not in the baseline", Level.ERROR if drift.ci else Level.NOTICE),
+        (new, "of this run not in the baseline", Level.ERROR if any(map(drift.fails, added)) else Level.NOTICE),
         (gone, "of the baseline not in this run", Level.NOTICE),
     ):
         if titles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import platform
 import subprocess
@@ -29,16 +30,19 @@ _LEVELS = {
 """By the system's flag what engines choose code and arithmetic by, the first that is there: with bfloat16 units some
 compute in bfloat16 unasked, and without integer dot products int8 sums saturate.
 """
+_CGROUPS = Path("/sys/fs/cgroup")
+_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+"""Microseconds of processor time, and in how many: of version 2, and of version 1, where -1 is no limit."""
 
 
 def host() -> dict[str, Any]:
-    """Name, platform, Python, processor, number of cores, class and accelerators."""
+    """Name, platform, Python, processor, number of cores that this process may use, class and accelerators."""
     return {
         "node": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "cpu": cpu_facts().get("model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "class": host_class(),
         "accelerators": list(accelerators()),
     }
@@ -53,8 +57,31 @@ def host_class() -> str:
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
     level = next((name for flag, name in _LEVELS.items() if flag in flags), "")
     words = " ".join(filter(None, (platform.system().lower(), platform.machine().lower(), level)))
-    cores = os.cpu_count()
-    return f"{words}, {cores} core{'' if cores == 1 else 's'}"
+    count = cores()
+    return f"{words}, {count} core{'' if count == 1 else 's'}"
+
+
+def cores() -> int:
+    """How many processors this process may use at once: those it may run on, and no more than its share of their time.
+
+    The share is a container's quota, rounded up, where control groups set one.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def _quota() -> float | None:
+    """Processors' worth of time that the control group of this process may use; None where that is not limited."""
+    for names in _QUOTAS:
+        try:
+            words = " ".join((_CGROUPS / name).read_text() for name in names).split()
+            quota, period = (int(word) for word in words)
+        except (OSError, ValueError):  # no such file, or `max`: no limit
+            continue
+        if quota > 0 and period > 0:
+            return quota / period
+    return None
 
 
 def class_of(described: Mapping[str, Any]) -> str:

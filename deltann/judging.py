@@ -9,7 +9,7 @@ import numpy as np
 
 from deltann.comparison.attribution import Blame, Suspect, attribute
 from deltann.comparison.evidence import Arbitration
-from deltann.comparison.flips import Kind
+from deltann.comparison.flips import Flip, Kind
 from deltann.comparison.noise import OutputNoise
 from deltann.comparison.output import Comparison
 from deltann.comparison.power import Power
@@ -22,6 +22,7 @@ from deltann.comparison.vacuity import one_label
 from deltann.comparison.verdict import Judgement, PairEvidence, Verdict, judge
 from deltann.environment import Environment
 from deltann.evidence.weigh import Weighed
+from deltann.native import NATIVE
 from deltann.pairing import Compared, Comparisons, LeftOut
 from deltann.store import Cell, Run
 
@@ -106,7 +107,8 @@ def blame(
         own = Environment.parse(cell.environment).backend
         noisy = any(noise.beyond for noise in weighed.noise.get(cell, ()))
         voice = weighed.backends.get(cell, own)
-        suspects.append(Suspect(str(cell), voice, all(found) if found else None, noisy, own == engine))
+        sound = all(found) if found else None
+        suspects.append(Suspect(str(cell), voice, sound, noisy, own == engine, object=own == NATIVE))
     verdicts = {
         frozenset((str(pair.candidate), str(pair.reference))): _alike(raw.comparison, pair, weighed, limit)
         for raw, pair in zip(compared.pairs, pairs, strict=True)
@@ -121,8 +123,13 @@ def _mislabels(pair: Pair) -> set[Cell]:
         return set()
     classes = [output.classification for output in pair.comparison.outputs if output.classification]
     wrong = {flip.wrong for found in classes for flip in found.flips if flip.kind is Kind.FAULT}
-    named = {"a": {pair.candidate}, "b": {pair.reference}, "a+b": {pair.candidate, pair.reference}}
-    return {cell for side in wrong for cell in named.get(side or "", ())}
+    named = {"a": {pair.candidate}, "b": {pair.reference}, "a+b": {pair.candidate, pair.reference}, None: _object(pair)}
+    return {cell for side in wrong for cell in named.get(side, ())}
+
+
+def _object(pair: Pair | Compared) -> set[Cell]:
+    """The side that is the model itself, of which the arbiter ran an export."""
+    return {cell for cell in (pair.candidate, pair.reference) if cell.environment == NATIVE}
 
 
 def _alike(comparison: Comparison, pair: Pair, weighed: Weighed, limit: float | None) -> bool | None:
@@ -152,8 +159,9 @@ def _whole(pair: Compared, weighed: Weighed, comparison: Comparison | None) -> C
     cells = (pair.candidate, pair.reference)
     given = {name for cell in cells for name in weighed.given[cell]}
     lost = dict.fromkeys(name for cell in cells for name in weighed.declared[cell.role] if name not in given)
-    problems = [f"output '{name}', which the model declares, is missing from both sides" for name in lost]
-    return replace(comparison, problems=(*comparison.problems, *problems))
+    told = {name: f"output '{name}', which the model declares, is missing from both sides" for name in lost}
+    problems = (*comparison.problems, *told.values())
+    return replace(comparison, problems=problems, lost={**comparison.lost, **told})
 
 
 def _triaged(run: Run, pair: Compared, sides: Mapping[Cell, Mapping[str, Side]]) -> Comparison | None:
@@ -163,7 +171,24 @@ def _triaged(run: Run, pair: Compared, sides: Mapping[Cell, Mapping[str, Side]])
     for output in pair.comparison.outputs:
         other = _reference_name(run, pair, output.name)
         both[output.name] = (sides[pair.candidate].get(output.name), sides[pair.reference].get(other))
-    return triaged(pair.comparison, both)
+    found = triaged(pair.comparison, both)
+    return _excusing(found, "a" if pair.candidate in _object(pair) else "b") if _object(pair) else found
+
+
+def _excusing(comparison: Comparison, side: str) -> Comparison:
+    """Where the labels of the model itself are not its export's, they are not the wrong ones."""
+
+    def excused(flip: Flip) -> Flip:
+        others = "+".join(part for part in (flip.wrong or "").split("+") if part != side)
+        return replace(flip, wrong=others or None) if flip.kind is Kind.FAULT else flip
+
+    outputs = [
+        replace(output, classification=replace(found, flips=tuple(map(excused, found.flips))))
+        if (found := output.classification)
+        else output
+        for output in comparison.outputs
+    ]
+    return replace(comparison, outputs=tuple(outputs))
 
 
 def _reference_name(run: Run, pair: Compared, output: str) -> str:

@@ -47,6 +47,7 @@ def damaged_parts(run: Run) -> list[str]:
         "versions": isinstance(document["versions"], dict),
         "host": isinstance(document["host"], dict),
         "tables": texts(document.get("tables", ())),
+        "timed": isinstance(document.get("timed", False), bool),
         "deltann": texts([document["deltann"], document["created"]]),
     }
     return [part for part, fine in right.items() if not fine]

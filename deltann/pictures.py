@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from deltann.dataset.source import ImageSource, Source
+from deltann.inside import LeadsOut, check_inside
 from deltann.preprocess import BadImage, decode
 from deltann.store import Run
 
@@ -57,11 +58,12 @@ def picture(run: Run, index: int) -> bytes | None:
     """
     path = run.folder / FOLDER / f"{index}.jpg"
     try:
-        if not path.is_file() or not path.resolve().is_relative_to(run.folder.resolve()):
+        check_inside(run.folder, path)
+        if not path.is_file():
             return None
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-    except OSError:
+    except (OSError, LeadsOut):
         return None
     return data if len(data) <= MOST_BYTES and _is_small_jpeg(data) else None
 

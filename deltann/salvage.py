@@ -8,6 +8,7 @@ from dataclasses import replace
 from deltann.comparison.verdict import Judgement, Verdict
 from deltann.errors import UsageError, one_line
 from deltann.evidence.stored import PARTS, repeats
+from deltann.inside import LeadsOut, check_inside
 from deltann.judging import Pair
 from deltann.outcome import Outcome, Status
 from deltann.store import TABLES, Cell, CellRecord, Lost, Run, RunStatus
@@ -91,9 +92,10 @@ def _tables(run: Run) -> list[str]:
         if not file.exists() and name not in run.document.get("tables", ()):
             continue
         try:
+            check_inside(run.folder, file)
             for _ in parquet.ParquetFile(file).iter_batches():
                 pass
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, LeadsOut, pa.ArrowException) as error:
             missing.append(f"{name}: missing or damaged ({one_line(str(error))})")
     return missing
 

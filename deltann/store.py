@@ -8,7 +8,7 @@
     RUN/pictures/INDEX.jpg     small pictures of the samples worth seeing, where the inputs are images
 
 Every file is written under another name and renamed, so a run that was killed has whole files or none, and says
-`"status": "running"`. All reports are functions of such a folder.
+`"status": "running"`. All reports are functions of such a folder, and follow no link out of it (`deltann.inside`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import numpy.typing as npt
 from deltann.criteria import Criteria
 from deltann.environment import Environment
 from deltann.errors import UsageError, one_line
+from deltann.inside import LeadsOut, check_inside
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.parts import checked_facts, damaged_parts, texts
@@ -142,9 +143,10 @@ class Run:
         if cell in self.lost.cells:
             return self.lost.cells[cell]
         path = self.folder / "cells" / cell.folder / "cell.json"
-        if not path.is_file():
-            return CellRecord(cell, Outcome(Status.NOT_RUN, reason="the run ended before it"))
         try:
+            check_inside(self.folder, path)
+            if not path.is_file():
+                return CellRecord(cell, Outcome(Status.NOT_RUN, reason="the run ended before it"))
             data = json.loads(path.read_text())
             outcome = data["outcome"]
             stage, symptom = outcome["stage"], outcome["symptom"]
@@ -186,7 +188,8 @@ class Run:
         samples = len(self.sample_names)
         runs = -(-samples // self.document["rows"][cell.role])
         try:
-            times, outputs = read_times(self.outputs_folder(cell)), read_outputs(self.outputs_folder(cell))
+            folder = self._checked_outputs(cell)
+            times, outputs = read_times(folder), read_outputs(folder)
             if times.shape != (runs,) or np.isnan(times).any():
                 raise ValueError(f"{np.count_nonzero(~np.isnan(times))} of {runs} runs are there")
             for name, array in outputs.items():
@@ -219,9 +222,14 @@ class Run:
         if cell in self.lost.cells:
             return np.empty(0)
         try:
-            return read_times(self.outputs_folder(cell))
+            return read_times(self._checked_outputs(cell))
         except _DAMAGE as error:
             raise self._damaged_outputs(cell, error) from error
+
+    def _checked_outputs(self, cell: Cell) -> Path:
+        folder = self.outputs_folder(cell)
+        check_inside(self.folder, folder, *(folder.iterdir() if folder.is_dir() else ()))
+        return folder
 
     def _damaged_outputs(self, cell: Cell, error: Exception) -> UsageError:
         reason = one_line(str(error))
@@ -230,7 +238,14 @@ class Run:
     def with_status(self, status: RunStatus, tables: Sequence[str] = ()) -> Run:
         """The same run with its status changed, on disk too; `tables`: those of `TABLES` that were written."""
         written = {"tables": list(tables)} if tables else {}
-        run = replace(self, document={**self.document, "status": status.value, **written})
+        return self._with(status=status.value, **written)
+
+    def with_times(self) -> Run:
+        """The same run, which says from now on that it was timed, on disk too: times that are gone are missed."""
+        return self._with(timed=True)
+
+    def _with(self, **parts: Any) -> Run:
+        run = replace(self, document={**self.document, **parts})
         write_json(self.folder / "run.json", run.document)
         return run
 
@@ -243,6 +258,7 @@ def open_run(folder: str | Path, partial: bool = False) -> Run:
     """
     path = Path(folder) / "run.json"
     try:
+        check_inside(Path(folder), path)
         document = json.loads(path.read_text())
         schema = int(document["schema"])
     except OSError as error:
@@ -305,10 +321,14 @@ def check_writable(folder: Path) -> None:
 
 
 def _unfinished(folder: Path) -> Run:
-    """The run in `folder`; UsageError where it is finished."""
+    """The run in `folder`, to be written to; UsageError where it is finished, or a link in it leads out."""
     run = open_run(folder)
     if run.status is RunStatus.COMPLETE:
         raise UsageError(f"{folder} holds a finished run: see `deltann report {folder}`, or choose another --out")
+    try:
+        check_inside(folder, *folder.rglob("*"))
+    except LeadsOut as error:
+        raise UsageError(f"{folder}: {error}: refused; choose another --out") from error
     return run
 
 

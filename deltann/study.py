@@ -10,19 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import deltann.store as store
 from deltann import registry
 from deltann.accuracies import check_class_names, check_labels
 from deltann.backend import formats
-from deltann.binding import Binding, bind, parse_shapes
 from deltann.cache import cache_dir
 from deltann.criteria import Criteria
-from deltann.dataset import ImageSource, Materialised, RandomSource, Source, materialise, parse_source
+from deltann.dataset import ImageSource, Source, parse_source
 from deltann.environment import Environment, parse_all
 from deltann.errors import UsageError
 from deltann.evidence.request import Kind, Request, parse_evidence
+from deltann.feeding import bind_each, describe, materialise_each, shapes_of
 from deltann.frames import cell_table, sample_tables
 from deltann.host import git_revision, host
 from deltann.labels import load_class_names, load_labels
@@ -124,7 +122,7 @@ def compare(
     for environment in environments:
         _check(environment)
     source = parse_source(inputs)
-    exported = None if is_path(model) else export(model, source, _shapes(shape), batch_size, cache_dir())
+    exported = None if is_path(model) else export(model, source, shapes_of(shape), batch_size, cache_dir())
     models = {"model": load_model(model) if exported is None else exported.model}
     if against is not None:
         if not is_path(against):
@@ -143,15 +141,10 @@ def compare(
     store.check_writable(folder)
 
     pipeline = preprocess if isinstance(preprocess, Pipeline | None) else load_pipeline(preprocess)
-    bindings = _bind(models, shape, batch_size)
+    bindings = bind_each(models, shape, batch_size)
     first = () if (folder / "run.json").exists() else engines
     with ahead(first, {role: binding.model for role, binding in bindings.items()}, limits, listener) as begun:
-        made = {
-            role: _materialise(source, binding, pipeline, limit, skip_bad_inputs, listener)
-            for role, binding in bindings.items()
-        }
-        if isinstance(source, RandomSource):
-            _refuse_unlike(made)
+        made = materialise_each(source, bindings, pipeline, limit, skip_bad_inputs, listener)
         for cell in engines:
             needed, there = samples_needed(cell, models[cell.role]), len(made[cell.role].names)
             if needed > there:
@@ -174,7 +167,7 @@ def compare(
             },
             "cells": [{"environment": cell.environment, "role": cell.role} for cell in cells],
             "rows": {role: binding.rows for role, binding in bindings.items()},
-            "inputs": _describe(
+            "inputs": describe(
                 str(inputs) if isinstance(inputs, str | Path) else "arrays", made, exported.notes if exported else ()
             ),
             "labels": None if truth is None else {"values": truth, "offset": label_offset},
@@ -280,82 +273,6 @@ def _formats(environment: Environment) -> Sequence[str]:
         return formats(registry.get(environment.backend))
     except registry.BrokenBackend:
         return ("onnx",)
-
-
-def _bind(
-    models: Mapping[str, Model], shape: Mapping[str, tuple[int, ...]] | Sequence[str], batch_size: int
-) -> dict[str, Binding]:
-    shapes = _shapes(shape)
-    bindings = {}
-    for role, model in models.items():
-        # Of two models, each takes the shapes that name its inputs; a name that neither has is still refused.
-        others = {spec.name for other in models.values() if other is not model for spec in other.inputs}
-        own = {spec.name for spec in model.inputs}
-        fitting = {name: dims for name, dims in shapes.items() if name in own or name not in others}
-        bindings[role] = bind(model, fitting, batch_size)
-    return bindings
-
-
-def _shapes(shape: Mapping[str, tuple[int, ...]] | Sequence[str]) -> dict[str, tuple[int, ...]]:
-    return dict(shape) if isinstance(shape, Mapping) else parse_shapes(shape)
-
-
-def _refuse_unlike(made: Mapping[str, Materialised]) -> None:
-    """Random samples are drawn for each model's own inputs, which are only the same where the models ask alike."""
-    if "against" not in made or made["against"].digest == made["model"].digest:
-        return
-    arrays = [dict(sorted(inputs.arrays.items())) for inputs in made.values()]
-    named_alike = list(arrays[0]) == list(arrays[1]) or len(arrays[0]) == len(arrays[1]) == 1
-    if named_alike and all(map(_equal, arrays[0].values(), arrays[1].values())):
-        return
-    raise UsageError(
-        "--model and --against differ in their inputs' names, shapes or ranges, so random inputs would not be the same "
-        "for both: give --inputs that both take"
-    )
-
-
-def _equal(first: Path, second: Path) -> bool:
-    """Whether two arrays [N, …] hold the same numbers, as far as the less precise one can."""
-    x, y = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (first, second))
-    return x.shape == y.shape and all(
-        np.array_equal(a.astype(b.dtype), b) or np.array_equal(a, b.astype(a.dtype)) for a, b in zip(x, y, strict=True)
-    )
-
-
-def _materialise(
-    source: Source,
-    binding: Binding,
-    pipeline: Pipeline | None,
-    limit: int | None,
-    skip_bad: bool,
-    listener: Listener,
-) -> Materialised:
-    def progress(done: int, total: int) -> None:
-        listener("inputs", "preprocess", done, total)
-
-    return materialise(source, binding, pipeline, cache_dir(), limit=limit, skip_bad=skip_bad, progress=progress)
-
-
-def _describe(source: str, made: Mapping[str, Materialised], notes: Sequence[str]) -> dict[str, Any]:
-    """What the run's document says of the inputs.
-
-    Raises:
-        UsageError: the two models would not get the same samples.
-    """
-    names = made["model"].names
-    for role, other in made.items():
-        if other.names != names:
-            raise UsageError(
-                f"--{role} takes {len(other.names)} of these samples, --model {len(names)}: give inputs that fit both"
-            )
-    return {
-        "source": source,
-        "names": list(names),
-        "digest": {role: inputs.digest for role, inputs in made.items()},
-        "pipeline": {role: inputs.pipeline for role, inputs in made.items()},
-        "skipped": [list(item) for item in made["model"].skipped],
-        "notes": sorted({*notes, *(note for inputs in made.values() for note in inputs.notes)}),
-    }
 
 
 def _new_folder(model: str) -> Path:

@@ -93,7 +93,12 @@ def open_session(file: Path, options: Any, providers: Sequence[str], disabled: S
         raise
     registered = session.get_providers()
     if registered[: len(providers)] != list(providers):
-        lost = next(provider for provider in providers if provider not in registered)
+        if not (dropped := [provider for provider in providers if provider not in registered]):
+            raise Unavailable(
+                f"ONNX Runtime registered {', '.join(registered)} where {', '.join(providers)} was asked for: nodes go "
+                "to the first that takes them, so name the providers in that order"
+            )
+        lost = dropped[0]
         raise Unavailable(
             f"ONNX Runtime could not load {lost} and fell back to {', '.join(registered)}: its log says which "
             "library or device it misses"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
@@ -88,10 +89,11 @@ class TensorFlowExporter:
             # Copies: what is an input passed on, or a variable, shares its memory.
             return {name: np.array(to_numpy(value)) for name, value in zip(outputs, values, strict=True)}
 
-        device = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
         opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), 0)
-        note = f"exported by tf2onnx {metadata.version('tf2onnx')}, opset {opset}"
-        actual = {"precision": _precision(model, concrete.variables, inputs), "device": device, "note": note}
+        precision, placed = _precision(model, concrete.variables, inputs), _places(value for _, value in named)
+        coarse = _tf32(precision) if "gpu" in placed else ""
+        note = "; ".join(filter(None, (coarse, f"exported by tf2onnx {metadata.version('tf2onnx')}, opset {opset}")))
+        actual = {"precision": precision, "note": note} | ({"device": ", ".join(placed)} if placed else {})
         return Native(run, f"tensorflow {tf.__version__}", actual)
 
 
@@ -174,6 +176,27 @@ def _precision(model: Any, variables: Sequence[Any], inputs: Sequence[TensorSpec
     for spec in inputs:
         sizes[spec.dtype] += 1
     return next((name for name, _ in sizes.most_common() if tf.as_dtype(name).is_floating), "integers")
+
+
+def _places(values: Iterable[Any]) -> list[str]:
+    """The kinds of device that the outputs lie on, as far as they tell: `cpu`, `gpu`."""
+    kinds = {tf.DeviceSpec.from_string(value.device).device_type for value in values if value.device}
+    return sorted(kind.lower() for kind in kinds if kind)
+
+
+def _tf32(precision: str) -> str:
+    """Whether a GPU may compute float32 in TF32, whose products have 11 bits; empty where not.
+
+    `NVIDIA_TF32_OVERRIDE=0` has NVIDIA's libraries refuse it, and GPUs before compute capability 8.0 lack it.
+    """
+    if precision != "float32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return ""
+    if not tf.config.experimental.tensor_float_32_execution_enabled():
+        return ""
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    if all(found.get("compute_capability", (8, 0)) < (8, 0) for found in details):
+        return ""
+    return "CUDA may compute float32 products in TF32 (tf.config.experimental.enable_tensor_float_32_execution)"
 
 
 @contextmanager

@@ -129,12 +129,21 @@ def tf32(precision: str, device: torch.device) -> str:
         return ""
     if torch.cuda.get_device_capability(device) < (8, 0):
         return ""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     allowed = {
-        "convolutions in TF32 (torch.backends.cudnn.allow_tf32)": torch.backends.cudnn.allow_tf32,
-        "products in TF32 (torch.backends.cuda.matmul.allow_tf32)": torch.backends.cuda.matmul.allow_tf32,
+        "convolutions in TF32 (torch.backends.cudnn.allow_tf32)": _in_tf32(cudnn, "conv"),
+        "products in TF32 (torch.backends.cuda.matmul.allow_tf32)": _in_tf32(matmul),
     }
+    if not _in_tf32(cudnn, "conv") and _in_tf32(cudnn, "rnn"):
+        allowed["recurrences in TF32 (torch.backends.cudnn.rnn.fp32_precision)"] = True
     told = [what for what, may in allowed.items() if may]
     return f"CUDA may compute float32 {' and '.join(told)}" if told else ""
+
+
+def _in_tf32(settings: Any, part: str | None = None) -> bool:
+    """Once somebody sets `fp32_precision` (torch 2.9), reading `allow_tf32` raises; the former follows the latter."""
+    precision = getattr(settings if part is None else getattr(settings, part, None), "fp32_precision", None)
+    return bool(settings.allow_tf32) if precision is None else precision == "tf32"
 
 
 def _precision(constants: Iterable[torch.Tensor], lowering: Lowering) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from deltann.backend import Tensors
 from deltann.errors import Unavailable, UsageError
@@ -23,6 +27,8 @@ from deltann.native.calling import arguments, leaves, output_names, positional
 from deltann_torch.dtypes import FLOATS, to_numpy, to_torch
 from deltann_torch.executable import tf32
 
+_DEEPEST = 4
+"""Through a partial of a method of an object of the user's it is three steps to a module."""
 EXAMPLE_BATCH = 2
 """A batch of 1 would be taken for a size that never changes."""
 _KEPT = "pkg.torch.onnx.name_scopes"
@@ -47,7 +53,8 @@ class TorchExporter:
         called = positional(_function(model), [spec.name for spec in inputs])
         examples = tuple(_example(spec, device) for spec in inputs)
         with _evaluating(modules), torch.no_grad():
-            named = list(leaves(called(*(example.clone() for example in examples))))
+            with _refusing(modules):
+                named = list(leaves(called(*(example.clone() for example in examples))))
             for name, value in named:
                 if not isinstance(value, torch.Tensor):
                     raise UsageError(f"it returns a {type(value).__name__} at '{name}', and only tensors are exported")
@@ -128,12 +135,65 @@ class _Call:
 
 
 def _modules(model: Any) -> list[torch.nn.Module]:
-    """The module itself, that whose method it is, or those that a function names."""
-    known = [model, getattr(model, "__self__", None)]
+    """The module itself, or those that a callable reaches: a method's object, by name, by attributes or arguments."""
+    found: dict[int, torch.nn.Module] = {}
+    level, seen = [model], set()
+    for _ in range(_DEEPEST):
+        for value in level:
+            if isinstance(value, torch.nn.Module):
+                found.setdefault(id(value), value)
+        # The objects themselves are kept, lest another one gets the same id.
+        level = [part for value in level for part in _held(value) if id(part) not in seen]
+        seen |= set(map(id, level))
+    return list(found.values())
+
+
+def _held(value: Any) -> list[Any]:
+    """What a callable, or a plain object that one names, holds."""
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, tuple | list):
+        return list(value)
+    if isinstance(value, type | ModuleType | torch.nn.Module | torch.Tensor):
+        return []
+    held = [getattr(value, "__self__", None), *getattr(value, "__dict__", {}).values()]
+    if not inspect.isroutine(value):
+        value = getattr(type(value), "__call__", None)  # noqa: B004 - its code is asked for, not whether there is some
     with suppress(TypeError, ValueError):
-        found = inspect.getclosurevars(inspect.unwrap(model))
-        known += [*found.nonlocals.values(), *found.globals.values()]
-    return [module for module in known if isinstance(module, torch.nn.Module)]
+        found = inspect.getclosurevars(inspect.unwrap(value))
+        held += [*found.nonlocals.values(), *found.globals.values()]
+    return held
+
+
+@contextmanager
+def _refusing(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    """Refuse to run, in training mode, a module that was not found: it would compute otherwise, and change itself.
+
+    Raises:
+        UsageError: such a one is called; it has not run.
+    """
+    known = {part for module in modules for part in module.modules()}
+
+    def check(module: torch.nn.Module, _inputs: Any) -> None:
+        if module.training and module not in known and _heeds_training(module):
+            raise UsageError(
+                f"it calls a {type(module).__name__} in training mode that cannot be found in it: call .eval() of that "
+                "first, or give the module itself"
+            )
+
+    handle = register_module_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _heeds_training(module: torch.nn.Module) -> bool:
+    """Whether it may: a plain activation, made on the way, does not."""
+    stateful = any(True for _ in (*module.parameters(), *module.buffers()))
+    return stateful or isinstance(module, torch.nn.modules.dropout._DropoutNd | torch.nn.RReLU)
 
 
 @contextmanager
@@ -152,15 +212,19 @@ def _evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's remarks to its own developers; what fails is an exception."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    levels = {"torch.onnx": logging.ERROR}
+    if "TORCH_TRACE" not in os.environ:
+        levels["torch.__trace"] = logging.CRITICAL  # empty lines, by the hundred, in what pytest captures
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _tensors(modules: Sequence[torch.nn.Module]) -> Iterator[torch.Tensor]:

@@ -34,6 +34,16 @@ from deltann_torch.dtypes import at_precision, torch_dtype
 from deltann_torch.inference import Inference
 from deltann_torch.perturb import RandomRounding
 
+_NO_CODE = (
+    "no kernel image is available",
+    "device kernel image is invalid",
+    "PTX was compiled with an unsupported toolchain",
+    "PTX JIT compiler library not found",
+    "not compatible with the current PyTorch installation",
+    "forward compatibility was attempted on non supported HW",
+    "CUDA driver version is insufficient for CUDA runtime version",
+)
+"""What CUDA, or torch, says where the build, the driver and the GPU do not go together."""
 LOWERING, INFERRED, CACHE = "lowering.json", "inferred.json", "inductor"
 
 
@@ -104,10 +114,11 @@ def device_of(env: Environment) -> torch.device:
         )
     try:
         torch.ones(1, device=device).add_(1).item()
-    except torch.OutOfMemoryError:
-        raise  # the device is there; that it is full is a finding
     except RuntimeError as error:
-        # A build holds code for some generations of GPUs alone, which shows at the first kernel.
+        # A build holds code for some generations of GPUs alone, which shows at the first kernel. Anything else, such as
+        # a full or a broken device, is a finding.
+        if not any(what in str(error) for what in _NO_CODE):
+            raise
         raise Unavailable(
             f"torch {torch.__version__} cannot compute on {torch.cuda.get_device_name(device)}: {one_line(str(error))}"
         ) from error

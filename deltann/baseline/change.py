@@ -2,21 +2,22 @@
 
 - A verdict, a status and a count of structural differences are facts: a step away from AGREE is worse, and so is a
   failure where there were outputs or a clean refusal.
-- The rate of labels that differ is worse where the interval of its rise lies above 0: Newcombe's for a difference of
-  two proportions (Statistics in Medicine 1998, method 10), of the two rates' Wilson intervals. A flip that rounding
-  does not explain needs none of that, since it makes the verdict DIFFER.
+- The rate of labels that differ, and that of samples outside the tolerance or not finite (among them each whose label
+  flips beyond it), is worse where the interval of its rise lies above 0: Newcombe's for a difference of two proportions
+  (Statistics in Medicine 1998, method 10), of the two rates' Wilson intervals. The first that no precision explains
+  needs none of that, since it makes the verdict DIFFER; of more, where DIFFER is what was accepted, the rate tells.
 - Errors are worse from `FACTOR` times on at the median and the 99th percentile, and from `PEAK_FACTOR` times on at the
   largest, which is one element's. Below a hundredth of the absolute tolerance they are rounding, however they grow.
 - A time ratio is worse where the whole interval of its change lies beyond the margin. The two runs are apart, so the
   halves of their intervals add as independent errors do, in logarithms: √(h₁² + h₂²). A verdict that has become
-  REGRESSION, which fresh processes confirmed, is worse too.
+  REGRESSION, which fresh processes confirmed, is worse too, and so is a side that has come to fail while it is timed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from deltann.baseline.entries import Agreement, Failure, Time
@@ -62,7 +63,8 @@ def agreement_changes(old: Agreement, new: Agreement, atol: float) -> Iterator[C
         yield Change(Direction.OTHER if unclear else _direction(rise), "verdict", old.verdict, new.verdict)
     if rise := new.problems - old.problems:
         yield Change(_direction(rise), "structural differences", str(old.problems), str(new.problems))
-    yield from _rate(old, new)
+    yield from _rate("labels that differ", old, new, old.disagreements, new.disagreements)
+    yield from _rate("samples outside", old, new, old.outside, new.outside)
     for what, before, after, factor in (
         ("|Δ| p50", old.p50, new.p50, FACTOR),
         ("|Δ| p99", old.p99, new.p99, FACTOR),
@@ -74,6 +76,8 @@ def agreement_changes(old: Agreement, new: Agreement, atol: float) -> Iterator[C
 
 def time_changes(old: Time, new: Time, margin: float) -> Iterator[Change]:
     """Of a pair's time ratio; `margin`: the slowdown that must not go unnoticed, as a share."""
+    yield from _ended("candidate", old.candidate, new.candidate)
+    yield from _ended("reference", old.reference, new.reference)
     if new.verdict is TimeVerdict.REGRESSION is not old.verdict:
         reason = "slower than the reference beyond doubt, and confirmed by fresh processes"
         yield Change(Direction.WORSE, "time", old.verdict, new.verdict, reason)
@@ -115,19 +119,31 @@ def failure_changes(old: Failure, new: Failure) -> Iterator[Change]:
         yield Change(_direction(1 if fails and not failed else -better), "status", str(old), str(new))
 
 
-def _rate(old: Agreement, new: Agreement) -> Iterator[Change]:
-    if old.disagreements is None or new.disagreements is None:
-        if old.disagreements != new.disagreements:
-            yield Change(Direction.OTHER, "labels that differ", _labels(old), _labels(new))
+def _ended(side: str, old: Failure | None, new: Failure | None) -> Iterator[Change]:
+    """Of a side of a timed pair; None: it came through."""
+    what = f"{side} while timed"
+    if old is not None and new is not None:
+        yield from (replace(change, what=what) for change in failure_changes(old, new))
+    elif old != new:
+        before, now = ("came through" if end is None else str(end) for end in (old, new))
+        yield Change(Direction.BETTER if new is None else Direction.WORSE, what, before, now)
+
+
+def _rate(what: str, old: Agreement, new: Agreement, then: int | None, now: int | None) -> Iterator[Change]:
+    """Of `then` of the old samples and `now` of the new; None where there is no such count."""
+    was, is_ = ("-" if count is None else f"{count} of {of.samples}" for count, of in ((then, old), (now, new)))
+    if then is None or now is None:
+        if then != now:
+            yield Change(Direction.OTHER, what, was, is_)
         return
-    before, after = old.disagreements / old.samples, new.disagreements / new.samples
-    (low, high), (low_now, high_now) = (proportion_interval(one.disagreements or 0, one.samples) for one in (old, new))
+    before, after = then / old.samples, now / new.samples
+    (low, high), (low_now, high_now) = proportion_interval(then, old.samples), proportion_interval(now, new.samples)
     rise = after - before
     least = rise - math.hypot(after - low_now, high - before)
     most = rise + math.hypot(high_now - after, before - low)
     if least > 0 or most < 0:
-        reason = f"the rate changed by {rise:+.2%} [{least:+.2%}, {most:+.2%}], beyond chance"
-        yield Change(_direction(rise), "labels that differ", _labels(old), _labels(new), reason)
+        reason = f"the rate of {what} changed by {rise:+.2%} [{least:+.2%}, {most:+.2%}], beyond chance"
+        yield Change(_direction(rise), what, was, is_, reason)
 
 
 def _error(what: str, old: float | None, new: float | None, factor: float, rounding: float) -> Change | None:
@@ -151,10 +167,6 @@ def _error(what: str, old: float | None, new: float | None, factor: float, round
 
 def _direction(rise: float) -> Direction:
     return Direction.WORSE if rise > 0 else Direction.BETTER if rise < 0 else Direction.OTHER
-
-
-def _labels(value: Agreement) -> str:
-    return "-" if value.disagreements is None else f"{value.disagreements} of {value.samples}"
 
 
 def _ratio(time: Time) -> str:

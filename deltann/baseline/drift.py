@@ -15,7 +15,7 @@ from deltann.baseline.file import Baseline, read_baseline, write_baseline
 from deltann.baseline.nearby import Nearby, obsolete
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError
-from deltann.host import UNKNOWN_CLASS
+from deltann.outcome import Status
 from deltann.report.text import printable
 from deltann.timing.verdict import MARGIN, TimeVerdict
 
@@ -42,7 +42,8 @@ class Row:
     """An entry of the run beside the baseline's; `old` is None exactly where it is NEW, or a cell that had outputs.
 
     `changes`: (what, old, new), as text, of what differs by more than chance. `reasons`: one line each; of a time that
-    is the SAME, that a change as large as the margin could not have been told.
+    is the SAME, that a change as large as the margin could not have been told. `agrees`: the entry is of a pair that
+    agrees as a whole, though this output may prove nothing.
     """
 
     entry: Entry
@@ -50,6 +51,17 @@ class Row:
     standing: Standing
     changes: tuple[tuple[str, str, str], ...] = ()
     reasons: tuple[str, ...] = ()
+    agrees: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the baseline has what the run says, or what is no better."""
+        return self.standing not in (Standing.WORSE, Standing.NEW)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """`what: old → new` of each change, then the reasons."""
+        return (*(f"{what}: {old} → {new}" for what, old, new in self.changes), *self.reasons)
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,8 @@ class Drift:
     the same model and class of host, no longer has.
 
     `ci`: whether new entries fail until accepted. `updated`: the run was accepted, and the file has been written.
-    `missing`: what of the run could not be read, so that nothing here says that all is well.
+    `missing`: what of the run could not be read, so that nothing here says that all is well. `unkept`: the exit codes
+    of what no entry can hold, such as times of a host of unknown class, which therefore nothing accepts.
     """
 
     path: Path
@@ -67,20 +80,26 @@ class Drift:
     ci: bool
     updated: bool = False
     missing: tuple[str, ...] = ()
+    unkept: tuple[int, ...] = ()
+
+    def fails(self, row: Row) -> bool:
+        """Whether one of the rows alone makes the exit code 1."""
+        return not self.updated and (row.standing is Standing.WORSE or (self.ci and row.standing is Standing.NEW))
 
     def exit_code(self, own: int) -> int:
         """0 where all is as accepted, or better, or has just been accepted; 1 where an entry is WORSE, or NEW and `ci`.
 
         `own`: the run's code without a baseline. It decides what NEW entries come to where they do not fail as such,
-        and of a run with parts missing.
+        what no entry can hold, and of a run with parts missing.
         """
         if self.updated:
             return 0
-        if any(row.standing is Standing.WORSE or (self.ci and row.standing is Standing.NEW) for row in self.rows):
+        if any(map(self.fails, self.rows)):
             return 1
         if self.missing or not any(row.old for row in self.rows):
             return own
-        codes = {_code(row.entry.value) for row in self.rows if row.standing is Standing.NEW}
+        new = [row for row in self.rows if row.standing is Standing.NEW and not row.agrees]
+        codes = {*self.unkept, *(_code(row.entry.value) for row in new)}
         return next((code for code in (1, 3, 4) if own and code in codes), 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -152,15 +171,32 @@ def _drift(contents: Contents, baseline: Baseline, fresh: Sequence[Entry]) -> Dr
         () if missing else obsolete(contents, baseline, fresh),
         ci=os.environ.get("CI", "").lower() in ("true", "1"),
         missing=missing,
+        unkept=_unkept(contents, fresh),
     )
+
+
+def _unkept(contents: Contents, fresh: Sequence[Entry]) -> tuple[int, ...]:
+    """What the times come to of which there are no entries."""
+    timing, codes = contents.timing, set()
+    kept = {(entry.key.candidate, entry.key.reference) for entry in fresh if isinstance(entry.value, Time)}
+    told = {name for pair in kept for name in pair}
+    ran = {str(record.cell) for record in contents.result.records if record.outcome.status is Status.OK}
+    for pair in timing.pairs if timing else ():
+        if (pair.candidate, pair.reference) not in kept and {pair.candidate, pair.reference} <= ran:
+            codes.add(_code(Time(pair.verdict, None)))
+    for cell in timing.cells if timing else ():
+        if cell.name in ran - told and cell.outcome.status is not Status.OK:
+            codes.add(3)
+    return tuple(sorted(codes - {0}))
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What the run says beside its entries: by (candidate, reference) and by the cell why, and what it is judged by."""
+    """What the run says beside its entries: of cells, pairs and their outputs why; by what it is judged; who agrees."""
 
     reasons: Mapping[tuple[str, ...], str]
     atol: Mapping[tuple[str, ...], float]
+    agree: frozenset[tuple[str, str]]
     margin: float
 
     @classmethod
@@ -172,23 +208,31 @@ class _Told:
         for pair in contents.result.compared:
             sides = (str(pair.candidate), str(pair.reference))
             reasons[sides] = next(iter(pair.judgement.reasons), "")
+            for name, judgement in pair.judgement.outputs.items():
+                reasons[(*sides, "output", name)] = next(iter(judgement.reasons), "")
             for output in pair.comparison.outputs if pair.comparison else ():
                 atol[(*sides, output.name)] = output.tolerance.atol if output.tolerance else 0.0
         timing = contents.timing
         for time in timing.pairs if timing else ():
             reasons[(time.candidate, time.reference, "time")] = next(iter(time.reasons), "")
-        return cls(reasons, atol, MARGIN if timing is None else timing.options.margin)
+        agree = frozenset(
+            (str(pair.candidate), str(pair.reference))
+            for pair in contents.result.compared
+            if pair.judgement.verdict is Verdict.AGREE
+        )
+        return cls(reasons, atol, agree, MARGIN if timing is None else timing.options.margin)
 
     def why(self, entry: Entry) -> str:
         key = entry.key
-        parts = (key.candidate, key.reference, "time" if isinstance(entry.value, Time) else None)
-        return self.reasons.get(tuple(part for part in parts if part is not None), "")
+        pair = tuple(name for name in (key.candidate, key.reference) if name is not None)
+        if isinstance(entry.value, Time):
+            return self.reasons.get((*pair, "time"), "")
+        of_all = self.reasons.get(pair, "")
+        return of_all if key.output is None else self.reasons.get((*pair, "output", key.output), of_all)
 
 
 def _row(entry: Entry, old: Entry | None, nearby: Nearby, told: _Told) -> Row:
     key, why = entry.key, told.why(entry)
-    if isinstance(entry.value, Time) and key.host.startswith(UNKNOWN_CLASS):
-        return Row(entry, None, Standing.NEW, reasons=("the run does not say of what kind its host is",))
     match (None if old is None else old.value, entry.value):
         case (Agreement() as before, Agreement() as now):
             atol = told.atol.get((key.candidate, key.reference or "", key.output or ""), 0.0)
@@ -204,7 +248,8 @@ def _row(entry: Entry, old: Entry | None, nearby: Nearby, told: _Told) -> Row:
             return Row(entry, None, Standing.WORSE, (change,), tuple(filter(None, (why,))))
         case _:
             both = (nearby.why_new(key), "" if _code(entry.value) == 0 else why)
-            return Row(entry, None, Standing.NEW, reasons=tuple(filter(None, both)))
+            agrees = isinstance(entry.value, Agreement) and (key.candidate, key.reference) in told.agree
+            return Row(entry, None, Standing.NEW, reasons=tuple(filter(None, both)), agrees=agrees)
     texts = tuple((change.what, change.old, change.new) for change in changes)
     reasons = [*(change.reason for change in changes), why if _verdict_changed(changes) else ""]
     return Row(entry, old, _standing(changes), texts, tuple(dict.fromkeys(filter(None, reasons))))
@@ -220,7 +265,8 @@ def _standing(changes: Sequence[Change]) -> Standing:
 
 
 def _verdict_changed(changes: Sequence[Change]) -> bool:
-    return any(change.what in ("verdict", "status", "time") for change in changes)
+    what = {change.what for change in changes}
+    return bool(what & {"verdict", "status", "time", "candidate while timed", "reference while timed"})
 
 
 def _code(value: Agreement | Time | Failure) -> int:
@@ -229,4 +275,6 @@ def _code(value: Agreement | Time | Failure) -> int:
         return 3
     if value.verdict in (Verdict.DIFFER, TimeVerdict.REGRESSION):
         return 1
+    if isinstance(value, Time) and any(end.status is not Status.OK for end in value.ended.values()):
+        return 3
     return 4 if value.verdict in (Verdict.INCONCLUSIVE, TimeVerdict.INCONCLUSIVE) else 0

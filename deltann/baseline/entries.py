@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deltann.comparison.verdict import Verdict
-from deltann.distributions import distributions
+from deltann.distributions import distributions, outside
 from deltann.environment import Environment
-from deltann.host import accelerators_of, class_of
+from deltann.host import UNKNOWN_CLASS, accelerators_of, class_of
 from deltann.outcome import Stage, Status, Symptom
 from deltann.pairing import LeftOut
 from deltann.timing.verdict import TimeVerdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deltann.result import Result
     from deltann.store import Cell, Run
     from deltann.timing.estimate import Estimate
-    from deltann.timing.stored import Timing
+    from deltann.timing.stored import CellTime, Timing
 
 DIGEST = 16
 """Hex digits kept of a sha256: enough to tell models and inputs apart, short enough for a diff."""
@@ -62,11 +62,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A pair's verdict, and of one output how many of `samples` labels differ (None: it is no classification).
+    """The verdict on one output of a pair, and how many of `samples` labels differ (None: it is no classification).
 
-    `p50`, `p99`, `max`: of the samples' largest |Δ|, in the output's unit; infinite where one side is not finite, None
-    where nothing was compared. `problems`: how many differences of structure it has, such as another shape; where the
-    entry is of no output, those of the pair, such as a missing output.
+    `outside`: samples with an element outside the tolerance, or not finite. `p50`, `p99`, `max`: of the samples'
+    largest |Δ|, in the output's unit; infinite where one side is not finite. All four are None where nothing was
+    compared. `problems`: how many differences of structure it has, such as another shape, or that a side lacks it;
+    where the entry is of no output, those of the pair.
     """
 
     verdict: Verdict
@@ -76,39 +77,63 @@ class Agreement:
     p99: float | None = None
     max: float | None = None
     problems: int = 0
+    outside: int | None = None
 
     def __str__(self) -> str:
         labels = None if self.disagreements is None else f"{self.disagreements} of {self.samples} labels differ"
+        off = f"{self.outside} of {self.samples} samples outside the tolerance" if self.outside else None
         errors = None if self.max is None else f"|Δ| p50 {self.p50:.2g}, p99 {self.p99:.2g}, max {self.max:.2g}"
         other = f"{self.problems} differences of structure" if self.problems else None
-        return ", ".join(filter(None, (self.verdict.value, labels, errors, other)))
-
-
-@dataclass(frozen=True)
-class Time:
-    """time of the candidate / time of the reference, with the 95 % interval; None where the run could not tell."""
-
-    verdict: TimeVerdict
-    ratio: tuple[float, float, float] | None
-    """(ratio, low, high)"""
-
-    def __str__(self) -> str:
-        if self.ratio is None:
-            return f"{self.verdict.value}, not known"
-        ratio, low, high = self.ratio
-        return f"{self.verdict.value}, {ratio:.4g} [{low:.4g}, {high:.4g}]"
+        return ", ".join(filter(None, (self.verdict.value, labels, off, errors, other)))
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a cell ended that gave no outputs."""
+    """How a cell ended that gave no outputs; or that gave wrong ones while it was timed, which is an OK MISMATCH."""
 
     status: Status
     stage: Stage | None = None
     symptom: Symptom | None = None
 
     def __str__(self) -> str:
+        if self.status is Status.OK:
+            return "gave wrong answers"
         return " ".join(filter(None, (self.status, self.symptom, f"while {self.stage}" if self.stage else "")))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: status, stage, symptom."""
+        stage, symptom = self.stage and self.stage.value, self.symptom and self.symptom.value
+        return {"status": self.status.value, "stage": stage, "symptom": symptom}
+
+
+WRONG = Failure(Status.OK, None, Symptom.MISMATCH)
+
+
+@dataclass(frozen=True)
+class Time:
+    """time of the candidate / time of the reference, with the 95 % interval; None where the run could not tell.
+
+    `candidate`, `reference`: how that side ended where it failed while it was timed, or gave wrong answers.
+    """
+
+    verdict: TimeVerdict
+    ratio: tuple[float, float, float] | None
+    """(ratio, low, high)"""
+    candidate: Failure | None = None
+    reference: Failure | None = None
+
+    @property
+    def ended(self) -> dict[str, Failure]:
+        """By the side, how it ended; empty where both came through."""
+        sides = {"candidate": self.candidate, "reference": self.reference}
+        return {side: failure for side, failure in sides.items() if failure is not None}
+
+    def __str__(self) -> str:
+        told = [f"{side} {failure}" for side, failure in self.ended.items()]
+        if self.ratio is None:
+            return ", ".join((self.verdict.value, *(told or ["not known"])))
+        ratio, low, high = self.ratio
+        return ", ".join((self.verdict.value, f"{ratio:.4g} [{low:.4g}, {high:.4g}]", *told))
 
 
 @dataclass(frozen=True)
@@ -121,21 +146,22 @@ class Entry:
     def to_json(self) -> dict[str, Any]:
         """Plain data, the keys in the order of the file: those of what it is of, then those of what it says.
 
-        `output` (perhaps null) marks an agreement, `measured` a time, `status` a cell. An infinite error is "inf", and
-        `problems` is there where it is not 0.
+        `output` (perhaps null) marks an agreement, `measured` a time, `status` a cell. An infinite error is "inf";
+        `problems` is there where it is not 0, and `ended` where a side failed while it was timed.
         """
         key, value = self.key, self.value
         data: dict[str, Any] = {"model": key.model, "sha256": key.sha256, "inputs": key.inputs, "host": key.host}
         data["candidate"] = key.candidate
         if isinstance(value, Failure):
-            stage, symptom = value.stage and value.stage.value, value.symptom and value.symptom.value
-            return {**data, "status": value.status.value, "stage": stage, "symptom": symptom}
+            return {**data, **value.to_json()}
         data["reference"] = key.reference
         if isinstance(value, Time):
             ratio = None if value.ratio is None else list(value.ratio)
-            return {**data, "measured": key.measured, "verdict": value.verdict.value, "ratio": ratio}
+            ended = {"ended": {side: one.to_json() for side, one in value.ended.items()}} if value.ended else {}
+            return {**data, "measured": key.measured, "verdict": value.verdict.value, "ratio": ratio, **ended}
         errors = {"p50": _infinite(value.p50), "p99": _infinite(value.p99), "max": _infinite(value.max)}
         counts: dict[str, Any] = {"samples": value.samples, "disagreements": value.disagreements}
+        counts["outside"] = value.outside
         problems = {"problems": value.problems} if value.problems else {}
         return {**data, "output": key.output, "verdict": value.verdict.value, **counts, **errors, **problems}
 
@@ -180,19 +206,25 @@ def accelerator(spec: str) -> str | None:
 def _agreements(result: Result) -> Iterator[Entry]:
     run, samples = result.run, len(result.run.sample_names)
     spread = {(one.candidate, one.reference, one.output): one.distribution for one in distributions(result)}
+    off = outside(result)
     for pair in result.compared:
         if pair.left_out is LeftOut.OTHER_REFERENCE or pair.judgement.verdict is Verdict.NOT_COMPARED:
             continue
         key = run_key(run, host_of(run), pair.candidate, pair.reference)
-        verdict, problems = pair.judgement.verdict, len(pair.comparison.problems) if pair.comparison else 0
-        outputs = pair.comparison.outputs if pair.comparison else ()
-        if problems or not outputs:
-            yield Entry(key, Agreement(verdict, samples, problems=problems))
+        whole, comparison = pair.judgement, pair.comparison
+        outputs, lost = (comparison.outputs, comparison.lost) if comparison else ((), {})
+        problems = len(comparison.problems) - len(lost) if comparison else 0
+        if problems or not (outputs or lost):
+            yield Entry(key, Agreement(whole.verdict, samples, problems=problems))
+        for name in lost:
+            yield Entry(replace(key, output=name), Agreement(Verdict.DIFFER, samples, problems=1))
         for output in outputs:
-            found = spread.get((str(pair.candidate), str(pair.reference), output.name))
-            labels = output.classification
+            which = (str(pair.candidate), str(pair.reference), output.name)
+            found, labels = spread.get(which), output.classification
+            verdict = whole.outputs[output.name].verdict if output.name in whole.outputs else whole.verdict
+            rows = labels.samples if labels else found.samples if found else samples
             count = None if labels is None else labels.disagreements
-            value = Agreement(verdict, labels.samples if labels else samples, count, problems=len(output.problems))
+            value = Agreement(verdict, rows, count, problems=len(output.problems), outside=off.get(which))
             if found is not None:
                 p50, p99, largest = map(_rounded, (found.p50, found.p99, found.max))
                 value = replace(value, p50=p50, p99=p99, max=largest)
@@ -200,9 +232,13 @@ def _agreements(result: Result) -> Iterator[Entry]:
 
 
 def _times(timing: Timing, result: Result) -> Iterator[Entry]:
+    """None of a host of unknown class: there is no telling which other host they might be compared with."""
     run, options = timing.run, timing.options
+    if class_of(timing.host) == UNKNOWN_CLASS:
+        return
     ok = {str(record.cell) for record in result.records if record.outcome.status is Status.OK}
     cells = {str(cell): cell for cell in run.cells}
+    ended = {cell.name: _ended(cell) for cell in timing.cells}
     batch = "+".join(str(rows) for rows in run.document["rows"].values())
     pinned = f", pinned to {len(options.pin)}" if options.pin else ""
     for pair in timing.pairs:
@@ -210,7 +246,16 @@ def _times(timing: Timing, result: Result) -> Iterator[Entry]:
             continue  # the cell's own entry says why there is no time
         key = run_key(run, timing.host, cells[pair.candidate], cells[pair.reference])
         measured = f"p{options.percentile:g}, batch {batch}{pinned}"
-        yield Entry(replace(key, measured=measured), Time(pair.verdict, _ratio(pair.estimate)))
+        sides = (ended[pair.candidate], ended[pair.reference])
+        yield Entry(replace(key, measured=measured), Time(pair.verdict, _ratio(pair.estimate), *sides))
+
+
+def _ended(cell: CellTime) -> Failure | None:
+    """How a cell with outputs failed while it was timed, or that it gave wrong answers then."""
+    outcome = cell.outcome
+    if outcome.status is not Status.OK:
+        return Failure(outcome.status, outcome.stage, outcome.symptom)
+    return WRONG if cell.invalid else None
 
 
 def _ratio(estimate: Estimate | None) -> tuple[float, float, float] | None:

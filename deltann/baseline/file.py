@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deltann.baseline.entries import Agreement, Entry, Failure, Key, Time
+from deltann.baseline.entries import WRONG, Agreement, Entry, Failure, Key, Time
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError, one_line
 from deltann.outcome import Stage, Status, Symptom
@@ -57,10 +57,13 @@ def read_baseline(path: Path) -> Baseline:
         number = found[0][0] if found else 1
         raise UsageError(f'{path}:{number}: not a baseline, whose first line is {{"{HEADER}": {VERSION}}}')
     number, header = found[0]
-    if not isinstance(version := header[HEADER], int) or version < 1:
+    version = header[HEADER]
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UsageError(f'{path}:{number}: no version of a baseline; write {{"{HEADER}": {VERSION}}}')
     if version > VERSION:
         raise UsageError(f"{path}:{number}: version {version} is newer than this deltann reads ({VERSION}); upgrade it")
+    if len(header) > 1:
+        raise UsageError(f'{path}:{number}: more than a version; write {{"{HEADER}": {VERSION}}}, and nothing else')
     entries = [(number, _entry(path, number, data)) for number, data in found[1:]]
     _check_once(path, entries)
     return Baseline(path, tuple(entry for _, entry in entries), tuple(number for number, _ in entries))
@@ -143,6 +146,9 @@ def _agreement(data: Mapping[str, Any]) -> Entry:
         raise ValueError("'samples' or 'problems' is no count")
     if count is not None and not (isinstance(count, int) and 0 <= count <= samples):
         raise ValueError(f"{count!r} of {samples} samples cannot disagree")
+    off = data["outside"]
+    if off is not None and not (isinstance(off, int) and 0 <= off <= samples):
+        raise ValueError(f"{off!r} of {samples} samples cannot be outside the tolerance")
     errors = [_number(data[name]) for name in ("p50", "p99", "max")]
     known = [error for error in errors if error is not None]
     if known and (len(known) < 3 or known != sorted(known) or known[0] < 0):
@@ -151,30 +157,42 @@ def _agreement(data: Mapping[str, Any]) -> Entry:
     if verdict is Verdict.NOT_COMPARED:
         raise ValueError("a pair that was not compared has no entry")
     p50, p99, largest = errors
-    return Entry(_pair(data, output=output), Agreement(verdict, samples, count, p50, p99, largest, problems))
+    return Entry(_pair(data, output=output), Agreement(verdict, samples, count, p50, p99, largest, problems, off))
 
 
 def _time(data: Mapping[str, Any]) -> Entry:
     ratio, measured = data["ratio"], data["measured"]
     if not isinstance(measured, str):
         raise ValueError("'measured' is no text")
+    ended = data.get("ended", {})
+    if not isinstance(ended, dict) or not all(isinstance(one, dict) for one in ended.values()):
+        raise ValueError("'ended' does not say how the candidate or the reference ended")
+    sides = [_ended(ended[side]) if side in ended else None for side in ("candidate", "reference")]
+    key, verdict = _pair(data, measured=measured), TimeVerdict(data["verdict"])
     if ratio is None:
-        return Entry(_pair(data, measured=measured), Time(TimeVerdict(data["verdict"]), None))
+        return Entry(key, Time(verdict, None, *sides))
     numbers = [_number(value) for value in ratio] if isinstance(ratio, list) else []
     if len(numbers) != 3 or not all(number is not None and 0 < number < math.inf for number in numbers):
         raise ValueError("'ratio' is no [ratio, low, high] of numbers above 0")
     centre, low, high = (float(number or 0) for number in numbers)
     if not low <= centre <= high:
         raise ValueError("'ratio' lies outside its own interval")
-    return Entry(_pair(data, measured=measured), Time(TimeVerdict(data["verdict"]), (centre, low, high)))
+    return Entry(key, Time(verdict, (centre, low, high), *sides))
 
 
 def _failure(data: Mapping[str, Any]) -> Entry:
+    found = _ended(data)
+    if found == WRONG:
+        raise ValueError("a cell with outputs has no entry")
+    return Entry(_key(data), found)
+
+
+def _ended(data: Mapping[str, Any]) -> Failure:
     status, stage, symptom = Status(data["status"]), data["stage"], data["symptom"]
-    if status in (Status.OK, Status.NOT_RUN):
-        raise ValueError(f"a cell that is {status} has no entry")
-    stage, symptom = None if stage is None else Stage(stage), None if symptom is None else Symptom(symptom)
-    return Entry(_key(data), Failure(status, stage, symptom))
+    found = Failure(status, None if stage is None else Stage(stage), None if symptom is None else Symptom(symptom))
+    if status is Status.NOT_RUN or (status is Status.OK and found != WRONG):
+        raise ValueError(f"what is {status} has no entry")
+    return found
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Entry]] = {

@@ -68,6 +68,9 @@ def main() -> None:
       4  inconclusive: these inputs, or these times, could not have told
      70  deltann itself failed: please report what it printed
     130  interrupted
+
+    With --baseline they are about what was accepted: 0 all is as it was then, or better; 1 something is worse, or new
+    where CI is set; what is new elsewhere counts as above.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding gets escapes for what it lacks, not a failure after hours of work.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deltann.cli.output import echo
+from deltann.cli.output import echo, echo_screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -115,7 +115,7 @@ def show(result: Result, timing: Timing, json_file: Path | None, against: Path |
     """Print the one screen, and write the JSON where it was asked for."""
     import json
 
-    from deltann.report.contents import Contents
+    from deltann.report.contents import with_times
     from deltann.report.json import document
     from deltann.report.timing import bench_screen
     from deltann.store import open_run
@@ -123,7 +123,7 @@ def show(result: Result, timing: Timing, json_file: Path | None, against: Path |
 
     other = None if against is None else beside(timing, open_run(against))
     # The exit code is that of the times alone: how the outputs compare is not what was asked.
-    told = {**document(Contents(result, timing, other)), "exit_code": timing.exit_code}
+    told = {**document(with_times(result, timing, other)), "exit_code": timing.exit_code}
     _print(bench_screen(timing, other), json.dumps(told, indent=1, allow_nan=False), json_file)
 
 
@@ -138,7 +138,7 @@ def _print(screen: RenderableType, document: str, json_file: Path | None) -> Non
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(screen)
-    echo(captured.get())
+    echo_screen(captured.get())
     if json_file is not None:
         try:
             json_file.write_text(document)

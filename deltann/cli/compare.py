@@ -63,7 +63,7 @@ def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
     """Run one model under several environments on identical inputs, and say where they differ."""
     import deltann
     from deltann.errors import UsageError
-    from deltann.report.contents import Contents
+    from deltann.report.contents import with_times
     from deltann.report.progress import progress
     from deltann.runner.spare import spare_workers
     from deltann.timing.options import Options
@@ -91,20 +91,23 @@ def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
         limits: dict[str, Any] = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
         with progress() as listener:
             with spare_workers():
+                reports.check_models(*(given[key] for key in ("model", "against") if key in given))
                 result = deltann.compare(
                     given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
                 )
             if bench:
-                _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
+                result = _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
     from deltann.timing.stored import timing  # imports numpy, which the spare workers above do meanwhile
 
-    sys.exit(show(Contents(result, timing(result.run, result=result)), reports))
+    sys.exit(show(with_times(result, timing(result.run, result=result)), reports))
 
 
-def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> None:
-    """Time the environments of a finished comparison, in its folder."""
+def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> Result:
+    """Time the environments of a finished comparison, in its folder; the result, whose run says so."""
+    from dataclasses import replace
+
     from deltann.runner.cell import Limits
     from deltann.timing.measure import bench
     from deltann.timing.options import Options
 
-    bench(result.run, Options.of(**options), Limits.of(**limits), listener)
+    return replace(result, run=bench(result.run, Options.of(**options), Limits.of(**limits), listener))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deltann.cli.output import echo
+from deltann.cli.baseline import beside, check_models
+from deltann.cli.output import echo, echo_screen, on_github
 
 if TYPE_CHECKING:
     from deltann.report.contents import Contents
@@ -41,6 +41,7 @@ _OPTIONS = (
     ),
     click.option("--update-baseline", is_flag=True, help="Accept this run: write it to the --baseline file."),
 )
+_FILES = ("json", "html", "junit", "markdown", "markdown_short", "baseline")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -61,20 +62,21 @@ class Reports:
         """Those of a command's `options`, which lose them; refused before anything runs.
 
         Raises:
-            UsageError: a file cannot be written where it should be, what a report is made with is missing, or the
-                baseline cannot be read.
+            UsageError: a file cannot be written where it should be, or is asked for twice, what a report is made with
+                is missing, or the baseline cannot be read.
         """
         from deltann.errors import Unavailable, UsageError
 
         reports = cls(**{name: options.pop(name) for name in cls.__dataclass_fields__})
-        for name in ("json", "html", "junit", "markdown", "markdown_short", "baseline"):
-            file, option = getattr(reports, name), f"--{name.replace('_', '-')}"
-            if file is None or (name == "json" and str(file) == "-"):
-                continue
+        files = reports._files
+        for option, file in files.items():
             if file.is_dir():
                 raise UsageError(f"cannot write {file}: it is a folder; name a file for {option}")
             if not file.absolute().parent.is_dir():
                 raise UsageError(f"cannot write {file}: {file.parent} is no folder; choose another {option}")
+            same = [other for other in files if files[other].resolve() == file.resolve()]
+            if len(same) > 1 and (file.is_file() or not file.exists()):  # a device takes any number
+                raise UsageError(f"{' and '.join(same)} name the same file, {file}: choose another for one of them")
         if reports.html is not None:
             from deltann.report.html import check
 
@@ -90,6 +92,18 @@ class Reports:
             read_baseline(reports.baseline)
         return reports
 
+    @property
+    def _files(self) -> Mapping[str, Path]:
+        """By option the files that will be written, or read."""
+        named = {f"--{name.replace('_', '-')}": getattr(self, name) for name in _FILES}
+        stdout = ("--json", Path("-"))
+        return {option: file for option, file in named.items() if file is not None and (option, file) != stdout}
+
+    def check_models(self, *models: Path) -> None:
+        """Raise UsageError, before `models` run, where the baseline is of others of their names."""
+        if self.baseline is not None and not self.update_baseline:
+            check_models(self.baseline, models)
+
 
 def report_options(command: _Command) -> _Command:
     """Give a command the options of `Reports`."""
@@ -99,16 +113,24 @@ def report_options(command: _Command) -> _Command:
 
 
 def show(contents: Contents, reports: Reports) -> int:
-    """Print the one screen and write the reports asked for; returns the exit code.
+    """Print the one screen and write the reports asked for, the baseline last; returns the exit code.
 
     Raises:
-        UsageError: a file cannot be written.
+        UsageError: a file cannot be written; or, once all else is shown and written, the baseline is none for this run.
     """
+    with beside(contents, reports.baseline, reports.update_baseline) as contents:
+        _show(contents, reports)
+    return contents.exit_code
+
+
+def _show(contents: Contents, reports: Reports) -> None:
     from deltann.report.json import to_json
 
-    contents = _with_drift(contents, reports)
     to_stdout = reports.json is not None and str(reports.json) == "-"
-    echo(to_json(contents) + "\n" if to_stdout else _screen(contents))
+    if to_stdout:
+        echo(to_json(contents) + "\n")
+    else:
+        echo_screen(_screen(contents))
     if reports.json is not None and not to_stdout:
         _write(reports.json, to_json(contents), "--json")
     if reports.html is not None:
@@ -126,25 +148,13 @@ def show(contents: Contents, reports: Reports) -> int:
             _write(reports.markdown, to_markdown(contents), "--markdown")
         if reports.markdown_short is not None:
             _write(reports.markdown_short, to_markdown(contents, short=True), "--markdown-short")
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    if on_github():
         from deltann.report.github import annotations
 
-        # To stderr, which GitHub reads too: stdout may be the JSON.
+        # After the screen in the same stream, since GitHub takes none while that is shown, and reads two streams in no
+        # certain order; to stderr, which it reads too, where stdout is the JSON.
         for line in annotations(contents):
-            click.echo(line, err=True)
-    return contents.exit_code
-
-
-def _with_drift(contents: Contents, reports: Reports) -> Contents:
-    """The contents with their drift from the baseline, which an update has then accepted."""
-    if reports.baseline is None:
-        return contents
-    from dataclasses import replace
-
-    from deltann.baseline.drift import drift, update
-
-    found = update if reports.update_baseline else drift
-    return replace(contents, drift=found(contents, reports.baseline))
+            click.echo(line, err=to_stdout)
 
 
 def _screen(contents: Contents) -> str:

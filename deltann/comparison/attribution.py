@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
 
+EXPORT = "the export"
+"""Who is blamed where the model itself differs from what was made of it; no environment has such a name."""
+
 
 class Sure(StrEnum):
     """What a blame rests on, from the surest down."""
@@ -22,6 +25,7 @@ class Suspect:
     """An environment with outputs. `sound`: what the arbiter says of it, None where it says nothing.
 
     `noisy`: it differs from itself beyond the tolerance. `shares`: it is lowered by what the arbiter is lowered by.
+    `object`: it is the model itself, of which the others and the arbiter ran an export.
     """
 
     name: str
@@ -29,15 +33,24 @@ class Suspect:
     sound: bool | None = None
     noisy: bool = False
     shares: bool = False
+    object: bool = False
 
 
 @dataclass(frozen=True)
 class Blame:
-    """`names`: who differs from the others, or the parties between which it cannot be told; `reason` is one line."""
+    """`names`: who differs from the others, or the parties between which it cannot be told, of which one may be
+    `EXPORT`, of the environment `object`. `reason` is one line.
+    """
 
     names: tuple[str, ...]
     sure: Sure
     reason: str
+    object: str | None = None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The environments where it shows: a wrong export in the one that runs none, since all others follow it."""
+        return tuple(self.object if name == EXPORT and self.object else name for name in self.names)
 
 
 def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | None]) -> tuple[Blame, ...]:
@@ -54,7 +67,8 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     - UNKNOWN: neither; or they contradict each other (the arbiter's engine may be wrong itself, as where it finds none
       sound of several backends); or it is noisy.
 
-    An environment that is sound is never blamed: it differs from others by no more than its precision explains.
+    An environment that is sound is never blamed: it differs from others by no more than its precision explains. Nor is
+    the model itself, which is right by definition: where an environment like it would be blamed, its export is.
     Empty where no two disagree and none is unsound.
     """
     unsound = [suspect for suspect in suspects if suspect.sound is False]
@@ -66,7 +80,7 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
     doubted = 2 * sum(suspect.sound is False for suspect in inside) > len(inside)
     lone = not majority and not sound and len({suspect.backend for suspect in unsound if not suspect.noisy}) > 1
     blames: list[Blame] = []
-    unclear: list[str] = []
+    unclear: list[Suspect] = []
     for suspect in suspects:
         disagrees = any(agree(suspect.name, other.name) is False for other in suspects if other is not suspect)
         apart = sum(agree(suspect.name, other.name) is False for other in inside if other is not suspect)
@@ -81,35 +95,51 @@ def attribute(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | No
         elif suspect.sound is False and outside:
             blames.append(_by_both(suspect, inside))
         elif suspect.sound is False and not (lone or (doubted and suspect.name in majority)):
-            why = "float64 finds it unsound" + (f" and {_names(sound)} sound" if sound else "")
-            blames.append(Blame((suspect.name,), Sure.ARBITER, why))
+            if suspect.object and not sound and not disagrees:
+                continue  # what ran the export is off float64 as it is, so that the export has not changed it
+            why = _unsound(suspect) + (f" and {'finds ' * suspect.object}{_names(sound)} sound" if sound else "")
+            blames.append(_blame([suspect], Sure.ARBITER, why))
         elif suspect.sound is None and outside:
-            why = f"{_names(inside)} agree with each other and not with it; no arbiter judged it"
-            blames.append(Blame((suspect.name,), Sure.MAJORITY, why))
+            why = f"{_names(inside)} agree with each other and not with {_it(suspect)}; no arbiter judged it"
+            blames.append(_blame([suspect], Sure.MAJORITY, why))
         elif suspect.sound is None:
-            unclear.append(suspect.name)
+            unclear.append(suspect)
     if doubted:
         blames += _majority_unsound(suspects, inside)
     if lone:
         why = "float64 finds none of them sound, so the arbiter itself may be wrong; no majority agrees"
-        blames.append(Blame(tuple(suspect.name for suspect in unsound if not suspect.noisy), Sure.UNKNOWN, why))
+        blames.append(_blame([suspect for suspect in unsound if not suspect.noisy], Sure.UNKNOWN, why))
     if unclear:
         why = "there is no arbiter, and " + (
             f"too few of {_names(inside)}, which agree with each other, differ from each"
             if majority
             else "no majority agrees: add an environment, or let the arbiter look"
         )
-        blames.append(Blame(tuple(unclear), Sure.UNKNOWN, why))
+        blames.append(_blame(unclear, Sure.UNKNOWN, why))
     return tuple(blames)
+
+
+def _blame(suspects: Sequence[Suspect], sure: Sure, why: str) -> Blame:
+    names = tuple(EXPORT if suspect.object else suspect.name for suspect in suspects)
+    found = next((suspect.name for suspect in suspects if suspect.object), None)
+    return Blame(names, sure, why if found is None else f"{why}; {found} is the model itself", found)
+
+
+def _it(suspect: Suspect) -> str:
+    return suspect.name if suspect.object else "it"
+
+
+def _unsound(suspect: Suspect) -> str:
+    return f"float64 of it differs from {suspect.name}" if suspect.object else "float64 finds it unsound"
 
 
 def _by_both(suspect: Suspect, majority: Sequence[Suspect]) -> Blame:
     faulted = [other for other in majority if other.sound is False]
     if faulted:
-        why = f"float64 finds it unsound, but also {_names(faulted)} of the majority that disagrees with it"
-        return Blame((suspect.name,), Sure.ARBITER, why)
-    why = f"float64 finds it unsound, and {_names(majority)} agree with each other and not with it"
-    return Blame((suspect.name,), Sure.BOTH, why)
+        also = f"also {'from ' * suspect.object}{_names(faulted)} of the majority that disagrees with {_it(suspect)}"
+        return _blame([suspect], Sure.ARBITER, f"{_unsound(suspect)}, but {also}")
+    why = f"{_unsound(suspect)}, and {_names(majority)} agree with each other and not with {_it(suspect)}"
+    return _blame([suspect], Sure.BOTH, why)
 
 
 def _majority_unsound(suspects: Sequence[Suspect], majority: Sequence[Suspect]) -> list[Blame]:
@@ -121,7 +151,7 @@ def _majority_unsound(suspects: Sequence[Suspect], majority: Sequence[Suspect]) 
         )
     else:
         why = f"{_names(majority)} agree with each other, but float64 finds them unsound"
-    return [Blame(tuple(suspect.name for suspect in majority), Sure.UNKNOWN, why)]
+    return [Blame(tuple(suspect.name for suspect in majority if not suspect.object), Sure.UNKNOWN, why)]
 
 
 def _majority(suspects: Sequence[Suspect], agree: Callable[[str, str], bool | None]) -> frozenset[str]:

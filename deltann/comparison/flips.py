@@ -37,7 +37,8 @@ class Flip:
 
     The arbiter adds: `truth`, its own label; `deficit_a` and `deficit_b`, by how much it prefers that to each side's
     label; the `envelope` of what rounding explains in place of the above; and `wrong`, whose label is not excused
-    ("a", "b", "a+b"; "models" where two models' own float64 choose differently; None for a tie).
+    ("a", "b", "a+b"; "models" where two models' own float64 choose differently; None for a tie, and
+    where it is the label of the model itself that its export's float64 does not choose).
     """
 
     sample: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deltann.comparison.classification import ClassificationError, classification_error
@@ -38,15 +38,19 @@ class OutputComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One pair. `problems` are structural differences that belong to no common output: a missing or an extra one."""
+    """One pair. `problems` are structural differences that belong to no common output: a missing or an extra one.
+
+    `lost`: by output that a side lacks, the sentence among `problems` that says so. The others are of all outputs.
+    """
 
     sides: tuple[str, str]
     problems: tuple[str, ...]
     outputs: tuple[OutputComparison, ...]
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps(…, allow_nan=False)`; a number that is NaN or infinite becomes None."""
-        return {key: plain(value) for key, value in asdict(self).items()}
+        return {key: plain(value) for key, value in asdict(self).items() if key != "lost"}
 
 
 def compare_outputs(
@@ -74,8 +78,9 @@ def compare_outputs(
     if unknown := [name for name in tasks if name not in a]:
         raise UsageError(f"task for '{unknown[0]}': no such output; the outputs: {', '.join(a)}")
     pairs = {name: other for name in a for other in _partners(name, mapping) if other in b}
-    problems = [f"output '{name}' is missing from {sides[1]}" for name in a if name not in pairs]
-    problems += [f"output '{name}' is in {sides[1]} only" for name in b if name not in pairs.values()]
+    lost = {name: f"output '{name}' is missing from {sides[1]}" for name in a if name not in pairs}
+    extra = {name: f"output '{name}' is in {sides[1]} only" for name in b if name not in pairs.values()}
+    problems = [*lost.values(), *extra.values()]
     if not a and not b:
         problems.append("there are no outputs to compare")
     for side, outputs in zip(sides, (a, b), strict=True):
@@ -95,7 +100,7 @@ def compare_outputs(
         )
         for name, other in pairs.items()
     )
-    return Comparison(sides, tuple(problems), compared)
+    return Comparison(sides, tuple(problems), compared, {**extra, **lost})
 
 
 def _compare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -30,10 +30,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """`reasons`, each one line: first what decided the verdict, then what a reader of it should know."""
+    """`reasons`, each one line: first what decided the verdict, then what a reader of it should know.
+
+    `outputs`: of a pair, the judgement of each of its outputs by itself, in the order of the comparison, those that a
+    side lacks last; empty where nothing was compared. What belongs to no one output decides for each of them. An output
+    that is vacuous is INCONCLUSIVE, also where others let the pair agree.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    outputs: Mapping[str, Judgement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,29 +122,45 @@ def judge(comparison: Comparison, limit: float | None = None, evidence: PairEvid
     more coarsely than float32, which may turn the comparisons that they come from. One output that is not vacuous lets
     the pair agree, and the reasons name those that are.
     """
-    every = _Findings()
-    every.against += comparison.problems
-    for output in comparison.outputs:
-        found = _output(output, limit, evidence, comparison.sides)
-        for own, all_ in ((found.against, every.against), (found.doubts, every.doubts), (found.notes, every.notes)):
-            all_ += [f"output '{output.name}': {text}" for text in own]
     outputs = comparison.outputs
-    vacuous = [f"output '{o.name}': these inputs could not have told: {o.vacuous}" for o in outputs if o.vacuous]
-    if not outputs and not every.against:
-        every.against.append("there are no outputs to compare")
-    if outputs and len(vacuous) == len(outputs):
-        every.doubts += vacuous
-    else:
-        every.notes += vacuous
-    if evidence.weak:
-        every.doubts.append(evidence.weak)
+    found = {output.name: _output(output, limit, evidence, comparison.sides) for output in outputs}
+    vacuous = {o.name: f"these inputs could not have told: {o.vacuous}" for o in outputs if o.vacuous}
     counts = [output.classification.samples for output in outputs if output.classification]
+    shared = _Findings(against=[text for text in comparison.problems if text not in comparison.lost.values()])
+    if not outputs and not comparison.problems:
+        shared.against.append("there are no outputs to compare")
+    if evidence.weak:
+        shared.doubts.append(evidence.weak)
     if 1 in (evidence.samples, *counts):
-        every.doubts.append(ONE_SAMPLE)
+        shared.doubts.append(ONE_SAMPLE)
     if limit is not None and not counts:
-        every.notes.append("the limit on disagreement had no classification output to apply to")
-    verdict = Verdict.DIFFER if every.against else Verdict.INCONCLUSIVE if every.doubts else Verdict.AGREE
-    return Judgement(verdict, (*every.against, *every.doubts, *every.notes))
+        shared.notes.append("the limit on disagreement had no classification output to apply to")
+    every = _Findings(against=list(comparison.problems or shared.against))
+    for name, own in found.items():
+        for its, all_ in ((own.against, every.against), (own.doubts, every.doubts), (own.notes, every.notes)):
+            all_ += [_named(name, text) for text in its]
+    telling = len(vacuous) < len(outputs)
+    (every.notes if telling else every.doubts).extend(_named(name, text) for name, text in vacuous.items())
+    every.doubts += shared.doubts
+    every.notes += shared.notes
+    alone = {name: _alone(own, [vacuous[name]] if name in vacuous else [], shared) for name, own in found.items()}
+    alone |= {name: Judgement(Verdict.DIFFER, (text,)) for name, text in comparison.lost.items() if name not in alone}
+    return replace(_weighed(every), outputs=alone)
+
+
+def _named(output: str, text: str) -> str:
+    return f"output '{output}': {text}"
+
+
+def _alone(own: _Findings, vacuous: list[str], shared: _Findings) -> Judgement:
+    """The judgement of one output, with what is said of all of them."""
+    doubts = [*own.doubts, *vacuous, *shared.doubts]
+    return _weighed(_Findings([*own.against, *shared.against], [], doubts, [*own.notes, *shared.notes]))
+
+
+def _weighed(found: _Findings) -> Judgement:
+    verdict = Verdict.DIFFER if found.against else Verdict.INCONCLUSIVE if found.doubts else Verdict.AGREE
+    return Judgement(verdict, (*found.against, *found.doubts, *found.notes))
 
 
 def _output(output: OutputComparison, limit: float | None, evidence: PairEvidence, sides: tuple[str, str]) -> _Findings:

@@ -17,6 +17,7 @@ from deltann.errors import UsageError, one_line
 from deltann.evidence.places import evidence_folder, repeats_folder
 from deltann.evidence.repeats import ORDERS
 from deltann.evidence.request import Kind, Request
+from deltann.inside import check_inside
 from deltann.runner.outputs import read_outputs
 from deltann.store import Cell, Run
 
@@ -135,9 +136,9 @@ def _asked(run: Run, record: Mapping[str, Any], key: str, kind: Kind) -> Any:
 
 def _record(run: Run, role: str) -> dict[str, Any]:
     path = evidence_folder(run, role) / "evidence.json"
+    check_inside(run.folder, path)
     if not path.is_file():
         return {}
-    _stay_inside(run, path)
     record = json.loads(path.read_text())
     if not isinstance(record, dict):
         raise TypeError(f"{type(record).__name__} in place of an object")
@@ -169,19 +170,12 @@ def _by_sample(run: Run, role: str, folder: Path, samples: int) -> dict[str, npt
 
 
 def _outputs(run: Run, folder: Path) -> dict[str, npt.NDArray[Any]]:
-    for path in (folder, *folder.iterdir()):
-        _stay_inside(run, path)
+    check_inside(run.folder, folder, *folder.iterdir())
     found = read_outputs(folder)
     for name, array in found.items():
         if array.dtype.kind not in _NUMBERS or array.dtype.itemsize > 8:
             raise ValueError(f"output '{name}' holds {array.dtype}")
     return found
-
-
-def _stay_inside(run: Run, path: Path) -> None:
-    """A stranger's run may link to what is none of its business."""
-    if not path.resolve().is_relative_to(run.folder.resolve()):
-        raise ValueError(f"{path.name} leads out of the run")
 
 
 def _text(value: object) -> str:

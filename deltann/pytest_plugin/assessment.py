@@ -33,10 +33,15 @@ class Assessment:
 
 @dataclass(frozen=True)
 class _Problem:
-    """`environments`: whose failure it is; of several it is not known whose."""
+    """`environments`: whose failure it is; of several it is not known whose. `kind`: as `KnownFailure.raises` names it.
+
+    `timed`: it showed when the environments were timed, and their outputs were compared all the same.
+    """
 
     environments: frozenset[str]
+    kind: str
     text: str
+    timed: bool = False
 
 
 def assess(contents: Contents, known: Sequence[KnownFailure] = (), *, untimed: bool = False) -> Assessment:
@@ -54,29 +59,36 @@ def assess(contents: Contents, known: Sequence[KnownFailure] = (), *, untimed: b
     current = [mark for mark in known if mark.environment in versions and mark not in ended]
     failures: list[str] = []
     met: set[KnownFailure] = set()
+    excused: set[str] = set()
     for problem in (*_failed(result), *_different(result), *_slower(contents)):
-        if excuses := [mark for mark in current if mark.environment in problem.environments]:
+        about = [mark for mark in known if mark.environment in problem.environments]
+        if excuses := [mark for mark in about if mark in current and mark.admits(problem.kind)]:
             met.update(excuses)
-        else:
-            failures.append(problem.text)
-            failures += [
-                f"the known failure of {mark} is over: it is excused until {mark.until}, and this is "
-                f"{versions[mark.environment]}"
-                for mark in known
-                if mark in ended and mark.environment in problem.environments
-            ]
+            excused.update(() if problem.timed else (mark.environment for mark in excuses))
+            continue
+        failures.append(problem.text)
+        for mark in about:
+            if not mark.admits(problem.kind):
+                failures.append(f"the known failure of {mark} excuses {', '.join(sorted(mark.raises or ()))} alone")
+            elif mark in ended:
+                version = versions[mark.environment]
+                failures.append(
+                    f"the known failure of {mark} is over: it is excused until {mark.until}, and this is {version}"
+                )
     failures += _inconclusive(contents)
+    failures += _not_compared(result, excused)
     missing = tuple(
         f"{record.cell} is {record.outcome.status}: {record.outcome.reason}"
         for record in result.records
         if record.outcome.status is Status.UNAVAILABLE
     )
     if contents.exit_code and not (failures or missing or met):
-        same = any(pair.left_out is LeftOut.SAME_CODE for pair in result.compared)
-        told = "only environments that ran the very same thing were compared" if same else "nothing was compared"
-        failures.append(f"{result.verdict}: {told}")
-    tested = _tested(result)
-    unmet = {mark for mark in current if mark.environment in tested and mark not in met and not untimed}
+        failures.append(f"{result.verdict}: nothing was compared")
+    # Where not all are here, two that are known to fail may well agree with each other.
+    tested = _tested(result, {mark.environment for mark in current} if missing else set())
+    unmet = {mark for mark in current if mark.environment in tested and mark not in met}
+    if untimed:
+        unmet = {mark for mark in unmet if not (mark.admits(TimeVerdict.REGRESSION) or mark.admits(Status.FAILED))}
     return Assessment(tuple(dict.fromkeys(failures)), missing, frozenset(met), frozenset(unmet))
 
 
@@ -96,19 +108,20 @@ def _failed(result: Result) -> Iterator[_Problem]:
             continue
         what = " ".join(filter(None, (outcome.status, outcome.symptom)))
         tail = f" while {outcome.stage}" if outcome.stage and outcome.stage not in outcome.reason else ""
-        yield _Problem(frozenset([record.cell.environment]), f"{record.cell} {what}: {outcome.reason}{tail}")
+        text = f"{record.cell} {what}: {outcome.reason}{tail}"
+        yield _Problem(frozenset([record.cell.environment]), outcome.status, text)
 
 
 def _different(result: Result) -> Iterator[_Problem]:
     for pair in result.compared:
         if pair.judged and pair.judgement.verdict is Verdict.DIFFER:
             text = f"{pair.candidate} and {pair.reference} DIFFER: {'; '.join(pair.judgement.reasons)}"
-            yield _Problem(frozenset(_guilty(result, pair)), text)
+            yield _Problem(frozenset(_guilty(result, pair)), Verdict.DIFFER, text)
 
 
 def _guilty(result: Result, pair: Pair) -> set[str]:
     """The side that is known to be wrong; both where none is."""
-    blamed = {name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.names}
+    blamed = {name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.cells}
     sides = (pair.candidate, pair.reference)
     return {cell.environment for cell in sides if str(cell) in blamed} or {cell.environment for cell in sides}
 
@@ -122,11 +135,11 @@ def _slower(contents: Contents) -> Iterator[_Problem]:
     for cell in timing.cells:
         if cell.outcome.status is not Status.OK and cell.name in compared_ok:
             text = f"{cell.name} {cell.outcome.status} while it was timed: {cell.outcome.reason}"
-            yield _Problem(frozenset([environments[cell.name]]), text)
+            yield _Problem(frozenset([environments[cell.name]]), cell.outcome.status, text, timed=True)
     for pair in timing.pairs:
         if pair.verdict is TimeVerdict.REGRESSION:
             text = f"{pair.candidate} is slower than {pair.reference}: {'; '.join(pair.reasons)}"
-            yield _Problem(frozenset([environments[pair.candidate]]), text)
+            yield _Problem(frozenset([environments[pair.candidate]]), pair.verdict, text, timed=True)
 
 
 def _inconclusive(contents: Contents) -> list[str]:
@@ -149,12 +162,28 @@ def _inconclusive(contents: Contents) -> list[str]:
     return lines
 
 
-def _tested(result: Result) -> set[str]:
-    """The environments of which it is known whether they fail."""
+def _not_compared(result: Result, excused: set[str]) -> list[str]:
+    """A line where all that is left beside what is missing, and what is `excused`, is the very same thing twice."""
+    left = [
+        pair
+        for pair in result.compared
+        if pair.comparison
+        and pair.left_out is not LeftOut.OTHER_REFERENCE
+        and excused.isdisjoint((pair.candidate.environment, pair.reference.environment))
+    ]
+    if not left or any(pair.judged for pair in left):
+        return []
+    return [f"{Verdict.INCONCLUSIVE}: only environments that ran the very same thing were compared"]
+
+
+def _tested(result: Result, doubtful: set[str]) -> set[str]:
+    """The environments of which it is known whether they fail; to agree with one of the `doubtful` tells nothing."""
     failed = {
         record.cell.environment
         for record in result.records
         if record.outcome.status not in (Status.OK, Status.UNAVAILABLE)
     }
-    pairs = [pair for pair in result.compared if pair.judged and pair.comparison]
-    return failed | {cell.environment for pair in pairs for cell in (pair.candidate, pair.reference)}
+    pairs = [(p.candidate.environment, p.reference.environment) for p in result.compared if p.judged and p.comparison]
+    return failed | {
+        own for pair in pairs for own, other in (pair, pair[::-1]) if other not in doubtful or own == other
+    }

@@ -13,6 +13,7 @@ from deltann.pytest_plugin.assessment import Assessment, assess
 from deltann.pytest_plugin.kept import folder_for, write_reports
 from deltann.pytest_plugin.known import KnownFailure, known_failures
 from deltann.pytest_plugin.message import message
+from deltann.pytest_plugin.plugin import STATE
 from deltann.pytest_plugin.request import NATIVE, Request, chosen_backends, read_request
 from deltann.report.contents import Contents
 from deltann.report.text import printable
@@ -22,7 +23,6 @@ from deltann.timing.measure import bench as take_times
 from deltann.timing.options import Options
 from deltann.timing.stored import timing
 
-STATE = pytest.StashKey["Agreement"]()
 UNTIMED = "pytest-xdist runs tests side by side, which spoils times; pytest -n0 takes them"
 
 
@@ -30,6 +30,7 @@ class Agreement:
     """Compares models for one test.
 
     `requests`: what was asked for so far. `met`, `unmet`: the known failures that happened, and those that did not.
+    `missing`: a line for each environment that is not on this machine. `over`: nothing more can be asked for.
     """
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
@@ -38,6 +39,8 @@ class Agreement:
         self.requests: list[Request] = []
         self.met: frozenset[KnownFailure] = frozenset()
         self.unmet: frozenset[KnownFailure] = frozenset()
+        self.missing: list[str] = []
+        self.over = False
         self._item.stash[STATE] = self
 
     def __repr__(self) -> str:
@@ -58,15 +61,17 @@ class Agreement:
         What is not given is what the test's `@pytest.mark.deltann(…)` says. --deltann-backends stands in for
         `backends`, beside a `reference` that is named. With `bench`, or a `margin`, the environments are timed too (in
         `budget` seconds, 60), and none may be slower than the reference by more than the margin (5%). `options` are
-        what `deltann.compare` takes.
+        what `deltann.compare` takes. Where a backend is not on this machine the test goes on with the result of the
+        others, and is skipped at its end.
 
         Raises:
             AssertionError: they differ, one gave no outputs or is slower, or it cannot be told whether they agree.
-            deltann.UsageError: the request or its input is wrong.
-            pytest.skip.Exception: a backend is not on this machine, and those that are agree.
+            deltann.UsageError: the request or its input is wrong, or the test is over.
         """
         __tracebackhide__ = True
         given = {"model": model, "backends": backends, "bench": bench or None, "margin": margin, "budget": budget}
+        if self.over:
+            raise UsageError("the test is over: call deltann.assert_agree() in its body, or before it")
         try:
             contents, found = self._compare({**given, **options})
         except UsageError as error:
@@ -77,7 +82,8 @@ class Agreement:
             lines = printable("; ".join(found.missing))
             if self._item.config.getoption("--deltann-strict"):
                 raise AssertionError(f"{lines} (and --deltann-strict)")
-            pytest.skip(lines)
+            self.missing += [lines] if lines not in self.missing else []
+            self._item.add_report_section("call", "deltann", f"{lines}\n")  # shown where the test fails after this
         return contents.result
 
     def _compare(self, given: dict[str, Any]) -> tuple[Contents, Assessment]:
@@ -94,7 +100,7 @@ class Agreement:
         self._item.user_properties.append(("deltann_run", str(folder)))
         contents = Contents(result, _timed(result, asked) if alone else None)
         if untimed := asked.times is not None and not alone:
-            self._item.warn(pytest.PytestWarning(f"not timed: {UNTIMED}"))
+            # No warning: `-W error` would make a failure of it. The end of the session says it.
             self._item.user_properties.append(("deltann_untimed", UNTIMED))
         if config.getoption("--deltann-report") is not None and (why := write_reports(contents)):
             self._item.user_properties.append(("deltann_no_html", why))

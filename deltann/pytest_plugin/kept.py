@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ _LONGEST_NAME = 80
 def folder_for(request: pytest.FixtureRequest, number: int) -> Path:
     """A folder, empty or not there yet, for the `number`-th comparison of a test: in --deltann-report, or pytest's own.
 
+    The first one clears those of the test's later comparisons too: in this session there may be fewer.
+
     Raises:
         UsageError: what an earlier session left there cannot be taken away.
     """
@@ -26,17 +29,39 @@ def folder_for(request: pytest.FixtureRequest, number: int) -> Path:
         # Not the test's own tmp_path: that goes with a test that passes, if the project says so.
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
         return factory.mktemp("deltann") / "run"
-    name = folder_name(request.node.nodeid) + (f"-{number}" if number > 1 else "")
-    folder = Path(request.config.invocation_params.dir, chosen, name)
+    worker = getattr(request.config, "workerinput", {})
+    # By `--dist each` of pytest-xdist another worker runs the very same test.
+    own = f"-{worker['workerid']}" if worker.get("deltann_each") else ""
+    first = Path(request.config.invocation_params.dir, chosen, folder_name(request.node.nodeid) + own)
+    folder = first if number == 1 else _nth(first, number)
     try:
-        if (folder / "run" / "run.json").exists():  # of an earlier session; anything else is not ours to delete
-            shutil.rmtree(folder / "run")
-        for report in ("report.json", "report.html"):
-            (folder / report).unlink(missing_ok=True)
+        if number == 1:
+            for later in takewhile(Path.is_dir, (_nth(first, n) for n in count(2))):
+                if _holds_run(later):  # anything else is not ours to delete
+                    _clear(later)
+                    if not any(later.iterdir()):
+                        later.rmdir()
+        _clear(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}; choose another --deltann-report") from error
     return folder / "run"
+
+
+def _nth(first: Path, number: int) -> Path:
+    return first.with_name(f"{first.name}-{number}")
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / "run" / "run.json").exists()
+
+
+def _clear(folder: Path) -> None:
+    """Take away the run of an earlier session and its reports."""
+    if _holds_run(folder):
+        shutil.rmtree(folder / "run")
+    for report in ("report.json", "report.html"):
+        (folder / report).unlink(missing_ok=True)
 
 
 def folder_name(nodeid: str) -> str:

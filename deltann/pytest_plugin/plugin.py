@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from deltann.pytest_plugin.fixture import Agreement
 
+STATE = pytest.StashKey["Agreement"]()
+"""Of a test that takes the fixture, what it has compared."""
 _MARKS = (
     "deltann(model, backends, ...): compare `model` under each of `backends` with the first, a test each; what else it "
     "takes is what deltann.assert_agree takes",
-    "deltann_known_failure(backend, reason, until): written deltann.known_failure(...), a failure of one environment "
-    "that is known",
+    "deltann_known_failure(backend, reason, until, raises): written deltann.known_failure(...), a failure of one "
+    "environment that is known",
 )
 
 
@@ -72,11 +74,18 @@ def deltann_fixture(request: pytest.FixtureRequest) -> Agreement:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Hold a test to its marks, after it has run; one that has raised does not get here."""
-    if item.get_closest_marker("deltann") or item.get_closest_marker("deltann_known_failure"):
+    """Hold a test to its marks, and to what it could not compare; one that has raised does not get here."""
+    marked = item.get_closest_marker("deltann") or item.get_closest_marker("deltann_known_failure")
+    if marked or STATE in item.stash:
         from deltann.pytest_plugin.ending import end
 
         end(item)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist: tell a worker whether others run the same tests, which it cannot know."""
+    node.workerinput["deltann_each"] = node.config.getoption("dist") == "each"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,11 @@ class Request:
     options: Mapping[str, Any]
     times: Mapping[str, Any] | None
     named: frozenset[str] | None
+
+    @property
+    def native(self) -> bool:
+        """Whether the model is an object, and so an environment of its own."""
+        return not isinstance(self.model, str | os.PathLike)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,9 @@ def shares(mark: pytest.Mark, chosen: tuple[str, ...] | None) -> list[Share]:
     asked = _said(mark.kwargs)
     if mark.args or "model" not in asked:
         raise UsageError('the mark is written @pytest.mark.deltann(model="FILE.onnx", backends=["torch", "ort"])')
+    for name, value in asked.items():
+        if name != "model" and isinstance(value, Iterator):
+            raise UsageError(f"{name}= is an iterator, and the first of the mark's tests would use it up: give a list")
     environments = chosen or _specs(asked.get("backends"))
     alone = "against" in asked or not isinstance(asked["model"], str | os.PathLike)
     reference = _canonical(asked.get("reference")) or (None if alone else environments[0])

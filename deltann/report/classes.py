@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from deltann.pairing import reference_cell
 from deltann.scores import scores, true_classes
 from deltann.store import Cell
 from deltann.tasks.classification import NO_PREDICTION, predictions
@@ -70,7 +71,8 @@ def per_class(result: Result) -> tuple[ClassRow, ...]:
 
 def _said(result: Result, given: Mapping[Cell, Labels]) -> tuple[Basis, str | None, Labels]:
     """The class of each sample by the cells themselves, −1 where none gives it one."""
-    named = [cell for cell in given if cell.environment == result.criteria.reference]
+    reference = reference_cell(result.run.cells, result.criteria.reference)
+    named = [cell for cell in given if cell == reference]
     voters = [cell for cell in given if cell.role == "model"] or list(given)
     if named or len(voters) < 3:
         cell = (named or voters)[0]

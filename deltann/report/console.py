@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
 from deltann.pairing import LeftOut
 from deltann.report.evidence import evidence_lines, soundness_table
+from deltann.report.flips import margin
 from deltann.report.text import printable
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _flips(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     rows = [(pair, row) for pair in result.compared for row in flip_rows(result, pair)]
     if not rows:
         return []
-    rows.sort(key=lambda item: -_margin(item[1]))
+    rows.sort(key=lambda item: -margin(item[1]))
     truths = any(row["arbiter_label"] is not None for _, row in rows[:MOST_FLIPS])
     table = _table("flip", "sample", "labels", *(["float64"] if truths else []), "margins", "kind")
     for pair, row in rows[:MOST_FLIPS]:
@@ -224,11 +224,6 @@ def _flips(result: Result, letters: dict[str, str]) -> list[RenderableType]:
         table.add_row(_pair(pair, letters), _text(row["sample"]), " / ".join(labels), *truth, margins, row["kind"])
     cut = len(rows) - MOST_FLIPS
     return ["", table, *([f"… and {_count(cut, 'flip')} more, of smaller margin; --json has all"] if cut > 0 else [])]
-
-
-def _margin(row: dict[str, Any]) -> float:
-    margins = (row["candidate_margin"], row["reference_margin"])
-    return max(math.inf if margin is None else margin for margin in margins)
 
 
 def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:

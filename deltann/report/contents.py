@@ -30,6 +30,12 @@ class Contents:
         return own if self.drift is None else self.drift.exit_code(own)
 
 
+def with_times(result: Result, timing: Timing | None, against: Against | None = None) -> Contents:
+    """A comparison and its times: what these lack is missing of the whole."""
+    lost = timing.missing if timing is not None else ()
+    return Contents(replace(result, missing=(*result.missing, *lost)), timing, against)
+
+
 def load_contents(run: str | Path) -> Contents:
     """A stored run and its times, with what is missing of either in `Result.missing`.
 

@@ -14,6 +14,7 @@ from deltann.comparison.evidence import Arbitration
 from deltann.comparison.noise import describe
 from deltann.comparison.power import Power
 from deltann.comparison.precision import Precision
+from deltann.native import NATIVE
 from deltann.report.text import printable
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from deltann.result import Result
     from deltann.store import Cell
 
+UNLIKE = "not as exported"
+"""Of the model itself, which is right by definition: float64 ran its export."""
 MOST_MISSED = 3
 MOST_TESTS = 5
 SIGNIFICANT = 0.05
@@ -44,7 +47,7 @@ def soundness_table(result: Result, letters: Mapping[str, str]) -> list[Renderab
         for cell, found in result.weighed.sound.items():
             if cell.role == role and found:
                 worst = max(found, key=_excess)
-                table.add_row(letters[str(cell)], printable(str(cell)), *_row(worst))
+                table.add_row(letters[str(cell)], printable(str(cell)), *_row(worst, str(cell) == NATIVE))
                 unlike += [f"{letters[str(cell)]} {cell}: {entry.unlike}" for entry in found if entry.unlike]
         parts += ["", f"Beside float64{of_model} (by {engine}, on {seen}; root mean square):", table]
         parts += [printable(line) for line in unlike]
@@ -57,7 +60,7 @@ def _excess(found: Soundness) -> tuple[bool, float]:
     return not found.sound, (found.error or 0.0) / found.bound if found.bound else 0.0
 
 
-def _row(found: Soundness) -> Sequence[RenderableType]:
+def _row(found: Soundness, of_object: bool) -> Sequence[RenderableType]:
     numbers = ["-" if number is None else f"{number:.1e}" for number in (found.error, found.rounding, found.bound)]
     # What is wrong may be single elements, which the root mean square hides.
     singles = found.sound is False and found.worst is not None and (found.error or 0.0) <= (found.bound or 0.0)
@@ -65,7 +68,7 @@ def _row(found: Soundness) -> Sequence[RenderableType]:
         largest = (found.worst, found.worst_rounding, found.worst_bound)
         numbers = ["-" if number is None else f"{number:.1e}" for number in largest]
     style = {True: "green", False: "bold red", None: "yellow"}[found.sound]
-    told = {True: "sound", False: "unsound", None: "not judged"}[found.sound]
+    told = {True: "sound", False: UNLIKE if of_object else "unsound", None: "not judged"}[found.sound]
     told += " (largest element)" if singles else ""
     coarse = found.precision not in (Precision.FLOAT64, Precision.FLOAT32)
     return (Text(str(found.precision), "yellow" * coarse), *numbers, Text(told, style))
@@ -76,10 +79,11 @@ def evidence_lines(result: Result, letters: Mapping[str, str]) -> list[Renderabl
     lines = [*_noise(result, letters), *_power(result), *_random(result), *_better(result, letters), *_lacking(result)]
     parts: list[RenderableType] = ["", *(printable(line) for line in lines)] if lines else []
     for blame in result.blamed:
-        names = ", ".join(letters.get(name, name) for name in blame.names)
+        known = ", ".join(letters[name] for name in blame.names if name in letters)
+        names = f"{known} {', '.join(blame.names)}".strip()
         style = "yellow" if blame.sure is Sure.UNKNOWN else "bold red"
         who = "who is wrong: cannot tell" if blame.sure is Sure.UNKNOWN else f"wrong, by {blame.sure}"
-        told = Text(f"{names} {printable(', '.join(blame.names))}: ").append(who, style)
+        told = Text(f"{printable(names)}: ").append(who, style)
         parts.append(told.append(printable(f": {blame.reason}"), "default"))
     return parts
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
+from deltann.comparison.attribution import EXPORT, Blame
 from deltann.comparison.evidence import Arbitration
 from deltann.comparison.output import Comparison, plain
 from deltann.comparison.power import Power
@@ -53,12 +54,17 @@ def document(contents: Contents) -> dict[str, Any]:
             for pair in result.compared
         ],
         "evidence": _evidence(result),
-        "blamed": [{"cells": list(b.names), "sure": b.sure.value, "reason": b.reason} for b in result.blamed],
+        "blamed": [_blame(blame) for blame in result.blamed],
         "timing": None if timing is None else timing_json(timing, contents.against),
         "baseline": None if contents.drift is None else contents.drift.to_json(),
         "request": dict(result.run.document),
     }
     return cast(dict[str, Any], plain(found))
+
+
+def _blame(blame: Blame) -> dict[str, Any]:
+    cells = [name for name in blame.names if name != EXPORT]
+    return {"cells": cells, "export": EXPORT in blame.names, "sure": blame.sure.value, "reason": blame.reason}
 
 
 def _evidence(result: Result) -> dict[str, Any]:

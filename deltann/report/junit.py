@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -33,7 +33,9 @@ TIME = (
 
 @dataclass(frozen=True)
 class Case:
-    """A test case. `element`: `failure`, `error`, `skipped`, or empty where it passed."""
+    """A test case. `element`: `failure`, `error`, `skipped`, or empty where it passed. `group`: what of the model it is
+    of, where that is no output, which may have any name.
+    """
 
     name: str
     seconds: float = 0.0
@@ -41,6 +43,7 @@ class Case:
     kind: str = ""
     message: str = ""
     body: str = ""
+    group: str = ""
 
 
 def to_junit(contents: Contents) -> str:
@@ -50,7 +53,8 @@ def to_junit(contents: Contents) -> str:
     candidate, else whoever is blamed for sure, else both. It is an error where that could not be judged, or where the
     environment crashed, ran out of time or memory (then one case of the environment as a whole); skipped where it is
     unsupported or unavailable, where the baseline accepts what it does, or where its agreement proves nothing. A
-    REGRESSION is a failure of the case `ENVIRONMENT / time`. With a baseline each of its rows is a case too.
+    REGRESSION is a failure of the case `ENVIRONMENT / time`. With a baseline each of its rows is a case too. The
+    classname is the model's name, of times and of a baseline's rows with that added.
     """
     suites = _suites(contents)
     root = ElementTree.Element("testsuites", {"name": "deltann", **_counts([c for _, cases in suites for c in cases])})
@@ -143,7 +147,7 @@ def _times(contents: Contents) -> list[tuple[str, Case]]:
             element, told = "skipped", f"{ACCEPTED}: {told}"
         body = f"{told}\nslowdown = time of the candidate / time of the reference - 1\n\nMore: {command(contents)}"
         case = Case(name, seconds, element, kind, told, body) if element else Case(name, seconds)
-        found.append((cell.role, case))
+        found.append((cell.role, replace(case, group="times")))
     return found
 
 
@@ -153,14 +157,14 @@ def _baseline(contents: Contents) -> list[tuple[str, Case]]:
     drift, found = contents.drift, []
     cells = {str(cell): cell for cell in contents.result.run.cells}
     for row in drift.rows if drift is not None else ():
-        fails = row.standing is Standing.WORSE or (row.standing is Standing.NEW and drift is not None and drift.ci)
-        element = "failure" if fails else "skipped" if row.standing is Standing.NEW else ""
-        element = "" if drift is not None and drift.updated else element
-        lines = [*(f"{what}: {old} → {new}" for what, old, new in row.changes), *row.reasons]
-        told = lines[0] if lines else str(row.entry.value)
-        case = Case(f"{row.entry.key.title} / baseline")
+        new = row.standing is Standing.NEW and drift is not None and not drift.updated
+        element = "failure" if drift is not None and drift.fails(row) else "skipped" if new else ""
+        group = "baseline" if row.entry.key.measured is None else "baseline of times"
+        case = Case(f"{row.entry.key.title} / baseline", group=group)
         if element:
-            case = Case(case.name, 0.0, element, row.standing, told, "\n".join([*lines, f"More: {command(contents)}"]))
+            told = row.lines[0] if row.lines else str(row.entry.value)
+            body = "\n".join([*row.lines, f"More: {command(contents)}"])
+            case = replace(case, element=element, kind=row.standing, message=told, body=body)
         found.append((cells[row.entry.key.candidate].role, case))
     return found
 
@@ -189,6 +193,7 @@ def _counts(cases: Sequence[Case]) -> dict[str, str]:
 
 
 def _element(case: Case, classname: str) -> ElementTree.Element:
+    classname = f"{classname} ({case.group})" if case.group else classname
     names = {"classname": printable(classname), "name": printable(case.name), "time": f"{case.seconds:.6f}"}
     element = ElementTree.Element("testcase", names)
     if case.element:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deltann.acceptance import ACCEPTED, accepted
-from deltann.by_output import output_verdicts
 from deltann.comparison.attribution import Sure
 from deltann.comparison.verdict import Verdict
 from deltann.findings import who_is_wrong
 from deltann.frames import flip_rows
+from deltann.report.flips import label_text, margin
 from deltann.report.text import printable
 from deltann.store import Cell
 
 if TYPE_CHECKING:
+    from deltann.comparison.verdict import Judgement
     from deltann.judging import Pair
     from deltann.report.contents import Contents
     from deltann.result import Result
@@ -63,23 +63,23 @@ def judged(contents: Contents) -> Faults:
     for pair in result.compared:
         if not pair.judged or pair.judgement.verdict is Verdict.NOT_COMPARED:
             continue
-        known = accepted(contents, str(pair.candidate), str(pair.reference))
-        verdicts = output_verdicts(result, pair) or _of_all(result, pair)
-        for output, verdict in verdicts.items():
-            at_fault = _at_fault(result, pair, output, verdict)
+        judgements = pair.judgement.outputs or _of_all(result, pair)
+        for output, judgement in judgements.items():
+            known = accepted(contents, str(pair.candidate), str(pair.reference), output)
+            at_fault = _at_fault(result, pair, output, judgement.verdict)
             for cell in (pair.candidate, pair.reference):
-                guilty = cell in at_fault and verdict is not Verdict.AGREE
+                guilty = cell in at_fault and judgement.verdict is not Verdict.AGREE
                 found[cell, output].append(
-                    _fault(result, pair, output, verdict, known) if guilty else Fault(Kind.PASSED)
+                    _fault(result, pair, output, judgement, known) if guilty else Fault(Kind.PASSED)
                 )
     return found
 
 
-def _of_all(result: Result, pair: Pair) -> dict[str, Verdict]:
-    """The verdict of a pair that could not be compared, for all of its outputs."""
+def _of_all(result: Result, pair: Pair) -> dict[str, Judgement]:
+    """The judgement of a pair of whose outputs there is none, for all of them."""
     cells = (pair.candidate, pair.reference)
     names = [name for cell in cells for name in result.weighed.given.get(cell, ())]
-    return dict.fromkeys(names, pair.judgement.verdict)
+    return dict.fromkeys(names, pair.judgement)
 
 
 def _at_fault(result: Result, pair: Pair, output: str, verdict: Verdict) -> tuple[Cell, ...]:
@@ -94,19 +94,18 @@ def _at_fault(result: Result, pair: Pair, output: str, verdict: Verdict) -> tupl
         return odd
     if result.criteria.reference is not None or pair.candidate.role != pair.reference.role:
         return (pair.candidate,)
-    blamed = {name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.names}
+    blamed = {name for blame in result.blamed if blame.sure is not Sure.UNKNOWN for name in blame.cells}
     sure = tuple(cell for cell in cells if str(cell) in blamed)
     return sure if sure and verdict is Verdict.DIFFER else cells
 
 
-def _fault(result: Result, pair: Pair, output: str, verdict: Verdict, known: bool) -> Fault:
-    sides = f"{pair.candidate} against {pair.reference}"
-    own = [reason.removeprefix(f"output '{output}': ") for reason in _reasons(result, pair, output)]
+def _fault(result: Result, pair: Pair, output: str, judgement: Judgement, known: bool) -> Fault:
+    sides, verdict, own = f"{pair.candidate} against {pair.reference}", judgement.verdict, judgement.reasons
     message = f"{sides}: {own[0] if own else verdict.value}"
     lines = [f"{sides}: {verdict.value}", *(f"  · {reason}" for reason in own)]
     lines += [f"  {line}" for line in worst_samples(result, pair, output)]
     names = {str(pair.candidate), str(pair.reference)}
-    lines += [who_is_wrong(blame) for blame in result.blamed if names & set(blame.names)]
+    lines += [who_is_wrong(blame) for blame in result.blamed if names & set(blame.cells)]
     text = "\n".join(map(printable, lines))  # a line break in a name must not make a line of its own
     if known:
         return Fault(Kind.ACCEPTED, f"{ACCEPTED}: {message}", text)
@@ -115,17 +114,10 @@ def _fault(result: Result, pair: Pair, output: str, verdict: Verdict, known: boo
     return Fault(Kind.DIFFER if verdict is Verdict.DIFFER else Kind.INCONCLUSIVE, message, text)
 
 
-def _reasons(result: Result, pair: Pair, output: str) -> list[str]:
-    """Those of the output, and those of none."""
-    others = {name for cell in (pair.candidate, pair.reference) for name in result.weighed.given.get(cell, ())}
-    prefixes = tuple(f"output '{name}': " for name in others - {output})
-    return [reason for reason in pair.judgement.reasons if not reason.startswith(prefixes)]
-
-
 def worst_samples(result: Result, pair: Pair, output: str, most: int = MOST_SAMPLES) -> list[str]:
     """The samples that disagree most on an output, a line each, label flips of the largest margin first."""
     rows = [row for row in flip_rows(result, pair) if row["output"] == output]
-    rows.sort(key=_margin, reverse=True)
+    rows.sort(key=margin, reverse=True)
     lines = [f"sample {row['sample']}: {_labels(result, row)}" for row in rows[:most]]
     lines += [f"… and {len(rows) - most} more samples"] if len(rows) > most else []
     outputs = pair.comparison.outputs if pair.comparison else ()
@@ -137,18 +129,9 @@ def worst_samples(result: Result, pair: Pair, output: str, most: int = MOST_SAMP
     return lines
 
 
-def _margin(row: Mapping[str, Any]) -> float:
-    margins: Sequence[float | None] = (row["candidate_margin"], row["reference_margin"])
-    return max(math.inf if margin is None else margin for margin in margins)
-
-
 def _labels(result: Result, row: Mapping[str, Any]) -> str:
-    labels = [_label(result, row[side], row["output"]) for side in ("candidate_label", "reference_label")]
+    sides = ("candidate_label", "reference_label", "arbiter_label")
+    labels = [label_text(result, row[side], row["output"]) for side in sides if row[side] is not None]
     margins = ["-" if row[side] is None else f"{row[side]:.2g}" for side in ("candidate_margin", "reference_margin")]
-    truth = "" if row["arbiter_label"] is None else f", float64 {_label(result, row['arbiter_label'], row['output'])}"
-    return f"{' instead of '.join(labels)}{truth}; margins {' / '.join(margins)}; {row['kind']}"
-
-
-def _label(result: Result, label: int, output: str) -> str:
-    name = result.class_name(label, output)
-    return "NaN" if label < 0 else f"{label}{f' ({name})' if name else ''}"
+    truth = f", float64 {labels[2]}" if labels[2:] else ""
+    return f"{' instead of '.join(labels[:2])}{truth}; margins {' / '.join(margins)}; {row['kind']}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deltann.acceptance import passes
@@ -12,9 +11,10 @@ from deltann.comparison.verdict import Verdict
 from deltann.findings import Finding, command, findings, who_is_wrong
 from deltann.frames import cell_rows, flip_rows
 from deltann.outcome import Status
-from deltann.report.html.matrix import Square, matrix
-from deltann.report.html.words import UNKNOWN, count, letters, number, percent, signed, three
+from deltann.report.flips import label_text, margin
 from deltann.report.markdown_blocks import Block, code, items, page, paragraph, table
+from deltann.report.matrix import Square, matrix
+from deltann.report.words import UNKNOWN, count, letters, number, percent, signed, three
 from deltann.timing.verdict import TimeVerdict
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _flips(result: Result) -> Iterator[Block]:
     total = sum(output.classification.disagreements for pair in result.compared if pair.comparison
                 for output in pair.comparison.outputs if output.classification)  # fmt: skip
     flips = ((pair, row) for pair in result.compared for row in flip_rows(result, pair))
-    found = heapq.nlargest(MOST_FLIPS, flips, key=lambda item: _margin(item[1]))
+    found = heapq.nlargest(MOST_FLIPS, flips, key=lambda item: margin(item[1]))
     rows = []
     for pair, row in found:
         labels = [_label(result, row[key], row["output"]) for key in _LABELS]
@@ -236,16 +236,10 @@ def _flips(result: Result) -> Iterator[Block]:
 _LABELS = ("candidate_label", "reference_label", "arbiter_label")
 
 
-def _margin(row: Mapping[str, float | None]) -> float:
-    margins = (row["candidate_margin"], row["reference_margin"])
-    return max(math.inf if margin is None else margin for margin in margins)
-
-
 def _label(result: Result, label: int | None, output: str) -> str:
     if label is None:
         return UNKNOWN
-    name = result.class_name(label, output)
-    return "NaN" if label < 0 else f"{label}{f' {code(name, 60)}' if name else ''}"
+    return label_text(result, label, output, lambda name: code(name, 60))
 
 
 def _foot(contents: Contents) -> str:

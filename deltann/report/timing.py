@@ -169,11 +169,11 @@ def machine_sentences(timing: Timing) -> list[str]:
             f"{_count(told[0].rounds, 'round')} of fresh processes gave intervals of up to ±{_percent(width)}: a "
             f"difference smaller than that could not have been told from none."
         )
-    if (needed := rounds_short(timing)) is not None:
+    if not timing.complete:
+        sentences.append(f"Measuring was interrupted; to go on: deltann bench --out {timing.run.folder}")
+    elif (needed := rounds_short(timing)) is not None:
         sentences.append(
             f"{FEWEST_ROUNDS} rounds are needed, and would take about {needed:.0f} s here: give --budget {needed:.0f}."
-            if timing.complete
-            else f"Measuring was interrupted; to go on: deltann bench --out {timing.run.folder}"
         )
     sentences.append(calibration_sentence(timing.calibration, timing.calibrated_by))
     return sentences

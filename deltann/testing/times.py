@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deltann.outcome import Outcome
-from deltann.store import Run, write_json
+from deltann.store import Run, open_run, write_json
 from deltann.timing.options import Options
 from deltann.timing.rounds import Checks, Kind, Measured, Round, save_round
 from deltann.timing.stored import SCHEMA, timing_folder
@@ -52,6 +52,10 @@ def write_times(
         "calibration": calibration,
         "complete": complete,
     }
+    if complete:
+        document["rounds"] = number
+        # As it is on disk, where tests change it.
+        open_run(run.folder).with_times()
     write_json(folder / "timing.json", document)
 
 

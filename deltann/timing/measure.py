@@ -35,8 +35,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C while measuring; the rounds that are whole are stored."""
 
 
-def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> None:
+def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Run:
     """Time every cell of `run` that has outputs, or go on with what was interrupted, and store it in RUN/timing.
+
+    Returns the run, which says from then on that it was timed.
 
     Rounds follow one another until every pair's interval is narrow enough or the budget is spent, at least
     `FEWEST_ROUNDS` of them; then pairs that look different are measured once more, apart, in as many rounds.
@@ -86,7 +88,8 @@ def bench(run: Run, options: Options, limits: Limits, listener: Listener) -> Non
             if not measuring.rounds:
                 (folder / "timing.json").unlink()  # or the run would count as timed in vain
             raise
-        write_json(folder / "timing.json", {**document, "complete": True})
+        write_json(folder / "timing.json", {**document, "complete": True, "rounds": len(measuring.rounds)})
+        return run.with_times()
 
 
 def _contenders(run: Run) -> dict[str, Contender]:

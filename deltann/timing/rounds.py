@@ -1,6 +1,7 @@
 """Measured rounds on disk.
 
-    RUN/timing/timing.json            what was asked, the host, its calibration, whether measuring came to its end
+    RUN/timing/timing.json            what was asked, the host, its calibration, whether measuring came to its end, and
+                                      then of how many rounds
     RUN/timing/rounds/NNN/round.json  a round: the order of its slices, and what is known of each environment
     RUN/timing/rounds/NNN/K.npy       seconds [slices, runs] of its K-th environment
 
@@ -100,14 +101,22 @@ def save_round(folder: Path, number: int, round_: Round) -> None:
     write_json(place / "round.json", {"kind": round_.kind, "took_s": round_.took_s, "cells": cells, "order": order})
 
 
-def load_rounds(folder: Path, complete: bool = False) -> tuple[Round, ...]:
+def load_rounds(folder: Path, complete: bool = False, number: int | None = None) -> tuple[Round, ...]:
     """The rounds stored under `folder`, in their order; `complete`: measuring ended, so that each has to be whole.
 
+    `number`: how many there are to be, where that is known.
+
     Raises:
-        UsageError: one of them is damaged.
+        UsageError: one of them is damaged, or missing.
     """
-    places = sorted(path for path in folder.glob("rounds/*") if re.fullmatch(r"\d{3,}", path.name))
-    return tuple(_load(place) for place in places if complete or (place / "round.json").exists())
+    found = {int(path.name): path for path in folder.glob("rounds/*") if re.fullmatch(r"[0-9]{3,}", path.name)}
+    places = {key: path for key, path in found.items() if complete or (path / "round.json").exists()}
+    wanted = max(places, default=-1) + 1 if number is None else number
+    there = sorted(key for key in places if key < wanted)
+    if gone := wanted - len(there):
+        first = next(place for place, key in enumerate([*there, None]) if place != key)
+        raise UsageError(f"{folder}: {gone} of {wanted} rounds are missing (the first is {first:03d}); measure again")
+    return tuple(_load(places[key]) for key in there)
 
 
 def _load(place: Path) -> Round:

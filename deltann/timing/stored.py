@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError, one_line
+from deltann.inside import LeadsOut, check_inside
 from deltann.outcome import Outcome, Status, Symptom
 from deltann.store import Run
 from deltann.timing.calibration import Calibration
@@ -93,6 +95,13 @@ class Timing:
     calibrated_by: Mapping[str, Any]
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """What these times lack, a line each: that they did not come to their end."""
+        if self.complete:
+            return ()
+        return (f"the times: measuring did not end; to go on: deltann bench --out {self.run.folder}",)
+
+    @property
     def verdict(self) -> TimeVerdict:
         """The worst: a REGRESSION, else INCONCLUSIVE; EQUIVALENT before IMPROVED."""
         found = [pair.verdict for pair in self.pairs]
@@ -125,11 +134,14 @@ def document_of(run: Run) -> dict[str, Any] | None:
     Raises:
         UsageError: it is damaged, or of a newer schema, or a link among the times leads out of the run.
     """
-    path, root = timing_folder(run) / "timing.json", run.folder.resolve()
-    # A run may be a stranger's, and its times are read and added to.
-    for part in (path.parent, *path.parent.rglob("*")):
-        if not part.resolve().is_relative_to(root):
-            raise UsageError(f"{part} leads out of {run.folder}: refused; choose another run, or another --out")
+    path = timing_folder(run) / "timing.json"
+    try:
+        # All of them before any is read, since they are added to as well.
+        check_inside(run.folder, path.parent, *path.parent.rglob("*"))
+    except (OSError, LeadsOut) as error:
+        raise UsageError(
+            f"{path.parent}: refused ({one_line(str(error))}); choose another run, or another --out"
+        ) from error
     if not path.is_file():
         return None
     try:
@@ -139,6 +151,8 @@ def document_of(run: Run) -> dict[str, Any] | None:
             Calibration.from_json(data["calibration"]["calibration"])
         if not isinstance(data["complete"], bool) or not isinstance(data["host"], dict):
             raise TypeError("'complete' or 'host' is something else")
+        if type(data.get("rounds")) not in (int, NoneType) or (data.get("rounds") or 0) < 0:
+            raise TypeError("'rounds' is no number of them")
         schema, _ = int(data["schema"]), str(data["created"])
     except (*DAMAGE, UsageError) as error:
         raise UsageError(f"{path}: damaged ({one_line(str(error))}); measure again") from error
@@ -159,13 +173,16 @@ def timing(
     `result`: the run's comparison, where it is known already.
 
     Raises:
-        UsageError: what is stored is damaged, or a criterion cannot be read.
+        UsageError: what is stored is damaged, or gone, or a criterion cannot be read.
     """
     document = document_of(run)
     if document is None:
+        # Every run that was timed says so, but for those of old, which have the rounds.
+        if run.document.get("timed") or (timing_folder(run) / "rounds").is_dir():
+            raise UsageError(f"{timing_folder(run) / 'timing.json'} is missing; measure again")
         return None
     options = Options.from_json(document["options"]).judged_by(margin, percentile, reference)
-    rounds = load_rounds(timing_folder(run), document["complete"])
+    rounds = load_rounds(timing_folder(run), document["complete"], document.get("rounds"))
     stored = document["calibration"] or {}
     calibration = Calibration.from_json(stored["calibration"]) if stored else None
     if calibration is not None and calibration.percentile != options.percentile:
@@ -180,21 +197,19 @@ def timing(
         complete=document["complete"],
         rounds=rounds,
         cells=cells,
-        pairs=tuple(_judge(pairs, rounds, cells, options, calibration, _outputs(run, result))),
+        pairs=tuple(_judge(pairs, rounds, cells, options, calibration, _outputs(run, result), document["complete"])),
         calibration=calibration,
         calibrated_by={key: value for key, value in stored.items() if key != "calibration"},
     )
 
 
 def partial_timing(run: Run, result: Result) -> tuple[Timing | None, tuple[str, ...]]:
-    """The times of `run` where they can be read, else a line that says what is wrong with them."""
+    """The times of `run` where they can be read; a line that says what is wrong with them, or is not there."""
     try:
         found = timing(run, result=result)
     except UsageError as error:
         return None, (f"the times: {error}",)
-    if found is None and (timing_folder(run) / "rounds").is_dir():
-        return None, (f"the times: {timing_folder(run) / 'timing.json'} is missing; measure again",)
-    return found, ()
+    return found, found.missing if found else ()
 
 
 def _cell(run: Run, name: str, rounds: Sequence[Round], percentile: float) -> CellTime:
@@ -225,6 +240,7 @@ def _judge(
     options: Options,
     calibration: Calibration | None,
     outputs: Mapping[frozenset[str], Verdict],
+    complete: bool,
 ) -> list[PairTime]:
     by_name = {cell.name: cell for cell in cells}
     barred = {pair: why for pair in pairs if (why := _bar(by_name[pair[0]]) or _bar(by_name[pair[1]]))}
@@ -247,7 +263,7 @@ def _judge(
         if pair in barred:
             found.append(PairTime(*pair, TimeVerdict.INCONCLUSIVE, (barred[pair],), None, None, None, verdict))
             continue
-        its = _qualified(judgements[pair], verdict, [by_name[name] for name in pair])
+        its = _qualified(judgements[pair], verdict, [by_name[name] for name in pair], complete)
         found.append(PairTime(*pair, its.verdict, its.reasons, its.estimate, its.confirmation, its.adjusted, verdict))
     return found
 
@@ -261,10 +277,16 @@ def _bar(cell: CellTime) -> str | None:
     return None if cell.rounds else f"{cell.name} was not timed"
 
 
-def _qualified(judgement: TimeJudgement, outputs: Verdict, cells: Sequence[CellTime]) -> TimeJudgement:
-    """Being as fast counts where answers were seen to be computed, and being faster where they are the same too."""
+def _qualified(judgement: TimeJudgement, outputs: Verdict, cells: Sequence[CellTime], complete: bool) -> TimeJudgement:
+    """Being as fast counts where answers were seen to be computed, and being faster where they are the same too.
+
+    Neither counts before measuring has ended, which might have found otherwise.
+    """
     if judgement.verdict not in (TimeVerdict.IMPROVED, TimeVerdict.EQUIVALENT):
         return judgement
+    if not complete:
+        reasons = (*judgement.reasons, "measuring did not end")
+        return replace(judgement, verdict=TimeVerdict.INCONCLUSIVE, reasons=reasons)
     if blind := [cell.name for cell in cells if not cell.checks.tells]:
         reason = (
             f"{blind[0]}: with one batch of inputs, or outputs that are all the same, answers of an earlier run cannot "

@@ -95,7 +95,7 @@ def bench_model(
             wanted = Options.from_json(begun["options"])
     if beside is not None:
         check_same_model(result.run, open_run(beside))
-    bench(result.run, wanted, limits, listener)
+    result = replace(result, run=bench(result.run, wanted, limits, listener))
     found = timing(result.run, result=result)
     if found is None:
         raise UsageError(f"{result.run.folder}: its times are gone; measure again")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1"
 _CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'"
+_BACK = '<p><a href="/">All runs</a></p>'
+"""What the page of a run has here and nowhere else; a link is not a thing that its policy speaks of."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -141,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise UsageError(found.problem)
         with self.server.drawing:  # matplotlib is not made for several threads
             page = to_html(load_contents(found.folder))
-        self._send(HTTPStatus.OK, page, policy())
+        self._send(HTTPStatus.OK, page.replace("<body>", f"<body>\n{_BACK}", 1), policy())
 
     def _tell(self, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
         self._send(status, f"{printable(text)}\n", _CLOSED, "text/plain", headers)

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("matrix.toml")
 
 
@@ -98,6 +102,33 @@ def jobs(matrix: Matrix) -> list[dict[str, Any]]:
         for row in matrix.rows
         if row.newest or not newest
     ]
+
+
+def pinned(file: Path = ROOT / "constraints.txt") -> dict[str, str]:
+    """The versions of constraints.txt, by the packages' normalised names."""
+    lines = [line.split("#")[0].strip() for line in file.read_text().splitlines()]
+    pairs = (line.partition("==")[::2] for line in lines if "==" in line)
+    return {_normalised(name): version for name, version in pairs}
+
+
+def none_newer(row: Row, versions: Mapping[str, str]) -> bool:
+    """Whether each package that the row replaces by a pre-release has the pinned version still: pip found no newer.
+
+    `versions`: what is pinned, by normalised names.
+    """
+    found = {name: _installed(name) for name in row.newest}
+    return all(one is not None and versions.get(_normalised(name)) == one for name, one in found.items())
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name).partition("+")[0]  # behind the + is the build: +cpu
+    except PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

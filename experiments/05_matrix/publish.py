@@ -1,7 +1,8 @@
 """A night's records as a site: the matrix, every report, and what changed over the nights.
 
-`python publish.py --results DIR --history FILE --site DIR`: --results holds the folders that run.py wrote, --history
-the records of earlier nights, to which these are added. Prints the matrix in Markdown; a step is a warning.
+`python publish.py [--pinned] --results DIR --history FILE --site DIR`: --results holds the folders that run.py wrote,
+--history the records of earlier nights, to which these are added. What the matrix has and the night has not is NOT RUN;
+with --pinned no pre-releases were meant to run. Prints the matrix in Markdown; a step is a warning.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import plan
 import records
 import trend
 from jinja2 import Environment, FileSystemLoader
@@ -23,6 +25,11 @@ from records import Record
 
 RECENT = 14
 """Nights for which a step is news."""
+NOT_RUN = "NOT RUN"
+REASON = "the row left no record of it: see what its job says"
+SILENT = "it does not say what it computed on"
+LONGEST = 300
+"""Characters of a cell in Markdown; a reason may be a framework's page of text."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +108,27 @@ def series_of(history: Sequence[Record]) -> list[Series]:
     ]
 
 
+def missing(matrix: plan.Matrix, night: Sequence[Record], *, pinned: bool) -> list[Record]:
+    """A record for every (job, environment, model) of the matrix of which the night has none.
+
+    `night` is not empty. `pinned`: no pre-releases were meant to run.
+    """
+    there = {(record.row, record.newest, record.environment, record.model) for record in night}
+    return [
+        Record(night[0].night, row.name, job["newest"], model.name, environment, row.device, NOT_RUN, REASON)
+        for job in plan.jobs(matrix)
+        if not (pinned and job["newest"])
+        for row in [matrix.row(job["row"])]
+        for environment in row.environments
+        for model in matrix.models
+        if environment != matrix.reference and (row.name, job["newest"], environment, model.name) not in there
+    ]
+
+
 def words(record: Record) -> str:
     """A cell of the matrix: the standing, and what there is to say about it."""
     if record.status != "OK" or record.astray:
-        return f"{record.standing}: {record.reason or record.computed_on}"
+        return f"{record.standing}: {record.reason or record.computed_on or SILENT}"
     told = [record.standing]
     if record.disagreements is not None:
         told.append(f"{record.disagreements} of {record.samples} labels")
@@ -120,24 +144,26 @@ def markdown(night: Sequence[Record], news: Sequence[str]) -> str:
     """The matrix as a Markdown table: an environment a line, a model a column."""
     models = list(dict.fromkeys(record.model for record in night))
     lines = [f"| environment | {' | '.join(models)} |", "|---" * (len(models) + 1) + "|"]
-    for (environment, newest), cells in _by_environment(night).items():
-        name = f"{environment} (pre-releases)" if newest else environment
-        lines.append(f"| {_plain(name)} | {' | '.join(_plain(cells.get(model, '-')) for model in models)} |")
+    for title, cells in _by_environment(night).items():
+        lines.append(f"| {_plain(title)} | {' | '.join(_plain(cells.get(model, '-')) for model in models)} |")
     return "\n".join([*lines, "", *(f"- {_plain(line)}" for line in news)]) + "\n"
 
 
-def _by_environment(night: Sequence[Record]) -> Mapping[tuple[str, bool], dict[str, str]]:
-    found: dict[tuple[str, bool], dict[str, str]] = defaultdict(dict)
+def _by_environment(night: Sequence[Record]) -> Mapping[str, dict[str, str]]:
+    found: dict[tuple[str, bool], dict[str, Record]] = defaultdict(dict)
     for record in night:
-        found[record.environment, record.newest][record.model] = words(record)
-    return found
+        found[record.environment, record.newest][record.model] = record
+    # A model of the row that did not run does not know which versions the row had.
+    titles = {key: sorted(cells.values(), key=lambda r: r.status == NOT_RUN)[0].title for key, cells in found.items()}
+    return {titles[key]: {model: words(one) for model, one in cells.items()} for key, cells in found.items()}
 
 
 def _plain(text: str) -> str:
-    """Reasons are frameworks' words: no markup of theirs is ours."""
-    for sign in ("\\", "|", "<", "`", "[", "]", "*", "_", "@"):
-        text = text.replace(sign, f"&#{ord(sign)};")
-    return " ".join(text.split())
+    """A code span: reasons are frameworks' words, and in it GitHub looks for no markup, link or mention of theirs."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text).replace("`", "'").replace("|", "¦")
+    shown = " ".join(shown.split())
+    shown = shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+    return f"`{shown}`" if shown else "–"
 
 
 def chart(series: Series, width: int = 240, height: int = 48) -> str:
@@ -158,25 +184,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--site", type=Path, required=True)
+    parser.add_argument("--pinned", action="store_true", help="expect no pre-releases")
+    parser.add_argument("--matrix", type=Path, default=plan.FILE, help="another matrix than matrix.toml")
     given = parser.parse_args(arguments)
     files = sorted(given.results.rglob("records.jsonl"))
-    new = [record for file in files for record in records.read(file)]
+    found = {file: records.read(file) for file in files}
+    new = [record for some in found.values() for record in some]
     if not new:
         print(f"{given.results} holds no records.jsonl with a record: run the matrix first", file=sys.stderr)
         return 2
+    if not given.history.is_file():
+        _warn("No history", f"{given.history} is not there: this is the first night of all, or its cache is gone")
     history = records.merged(records.read(given.history), new)
     given.history.parent.mkdir(parents=True, exist_ok=True)
     records.write(given.history, history)
     last = max(record.night for record in new)
     night = [record for record in history if record.night == last]
+    absent = missing(plan.read(given.matrix), night, pinned=given.pinned)
+    night += absent
     all_series = series_of(history)
     news = [line for series in all_series for line in series.news]
-    reports = _copy_reports(files, given.site)
+    reports = _copy_reports([file for file in files if any(one.night == last for one in found[file])], given.site)
     (given.site / "index.html").write_text(page(last, night, news, reports, all_series))
     print(markdown(night, news))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in news:
-            print(f"::warning title=A step in a nightly trend::{_escaped(line)}", file=sys.stderr)
+    for line in news:
+        _warn("A step in a nightly trend", line)
+    for job in sorted({(one.row, one.newest) for one in absent}):
+        _warn("A row that did not run", f"{job[0]}{' (pre-releases)' if job[1] else ''} left cells without a record")
     return 0
 
 
@@ -201,6 +235,11 @@ def _copy_reports(files: Sequence[Path], site: Path) -> list[str]:
             found.append(f"{file.parent.name}/{report.name}")
     site.mkdir(parents=True, exist_ok=True)
     return found
+
+
+def _warn(title: str, line: str) -> None:
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print(f"::warning title={title}::{_escaped(line)}", file=sys.stderr)
 
 
 def _escaped(text: str) -> str:

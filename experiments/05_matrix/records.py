@@ -13,9 +13,10 @@ from typing import Any
 class Record:
     """One environment beside the reference, on one model.
 
-    `night`: the date, UTC. `newest`: the row had pre-releases. `rate`: the share of samples whose label differs.
-    `slowdown`: time / time of the reference − 1, with its 95 % interval. `host`: class of the machine and its
-    accelerators; figures of two hosts are never put in one series. What is not known is None.
+    `night`: the date, UTC. `newest`: the row had pre-releases, where there were any: `none_newer` than the pinned
+    versions otherwise. `rate`: the share of samples whose label differs. `slowdown`: time / time of the reference − 1,
+    with its 95 % interval. `host`: class of the machine and its accelerators, and `accelerated` whether it has any;
+    figures of two hosts are never put in one series. What is not known is None.
     """
 
     night: str
@@ -36,6 +37,14 @@ class Record:
     slowdown_low: float | None = None
     slowdown_high: float | None = None
     host: str = ""
+    accelerated: bool = False
+    none_newer: bool = False
+
+    @property
+    def title(self) -> str:
+        """The environment, and whether of pre-releases."""
+        pre = "pre-releases: none newer" if self.none_newer else "pre-releases"
+        return f"{self.environment} ({pre})" if self.newest else self.environment
 
     @property
     def standing(self) -> str:
@@ -43,18 +52,30 @@ class Record:
         if self.status != "OK":
             return self.status
         if self.astray:
-            return "NOT ON " + self.device.upper()
+            return ("NOT ON " if self._on_cpu else "NOT KNOWN TO BE ON ") + self.device.upper()
         return self.verdict or "NOT_COMPARED"
 
     @property
     def astray(self) -> bool:
-        """Whether it says itself that it computed on the CPU, where another device was asked for."""
-        told = (self.computed_on or "").lower()
-        return self.status == "OK" and self.device != "cpu" and told.startswith("cpu")
+        """Whether it ran where another device than the CPU was asked for, and does not say that it computed there.
+
+        An engine that keeps silent, or cannot tell which nodes went where, may have computed all on the CPU.
+        """
+        untold = not self.computed_on or "does not tell" in self.computed_on
+        return self.status == "OK" and self.device != "cpu" and (untold or self._on_cpu)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return (self.computed_on or "").lower().startswith("cpu")
 
     @property
     def bad(self) -> bool:
-        """Whether somebody has to look: it failed, differs, cannot tell, or ran elsewhere. Absence is not bad."""
+        """Whether somebody has to look: it failed, differs, cannot tell, did not run, or perhaps ran elsewhere.
+
+        A device that is absent is not bad; one that a machine with an accelerator does not give is.
+        """
+        if self.status == "UNAVAILABLE" and self.device != "cpu":
+            return self.accelerated
         return self.standing not in ("AGREE", "UNAVAILABLE", "UNSUPPORTED")
 
     @property
@@ -64,14 +85,23 @@ class Record:
 
 
 def of_report(
-    document: Mapping[str, Any], *, night: str, row: str, newest: bool, model: str, device: str, reference: str
+    document: Mapping[str, Any],
+    *,
+    night: str,
+    row: str,
+    newest: bool,
+    model: str,
+    device: str,
+    reference: str,
+    none_newer: bool = False,
 ) -> Iterator[Record]:
     """The records in the JSON report of one comparison: each cell but the reference."""
     pairs = {_other(pair, reference): pair for pair in document["pairs"] if _other(pair, reference) is not None}
     timing = document.get("timing") or {"pairs": []}
     times = {_other(pair, reference): pair for pair in timing["pairs"] if _other(pair, reference) is not None}
     host = document["request"]["host"]
-    machine = ", ".join([str(host.get("class") or "unknown"), *host.get("accelerators", [])])
+    accelerators = host.get("accelerators", [])
+    machine = ", ".join([str(host.get("class") or "unknown"), *accelerators])
     for cell in document["cells"]:
         if cell["environment"] == reference:
             continue
@@ -99,6 +129,8 @@ def of_report(
             time.get("low"),
             time.get("high"),
             machine,
+            bool(accelerators),
+            none_newer,
         )
 
 

@@ -32,3 +32,12 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, step
     for step in read(ACTION)["runs"]["steps"]:
         yield "action", step
+
+
+def taken(schema: str, *files: Path) -> str:
+    """What check-jsonschema has against the files, by one of its vendored schemas; empty where it takes them."""
+    from check_jsonschema.cli import main
+    from click.testing import CliRunner
+
+    done = CliRunner().invoke(main, ["--builtin-schema", f"vendor.{schema}", *map(str, files)])
+    return "" if done.exit_code == 0 else done.output or repr(done.exception)

@@ -44,10 +44,12 @@ def run_step(step: dict[str, Any], folder: Path, values: dict[str, str], **varia
     )
 
 
-def compare(folder: Path, model: str | Path, backends: str, **inputs: str) -> tuple[int, dict[str, str], str]:
+def compare(
+    folder: Path, model: str | Path, backends: str, deltann: Path = DELTANN, **inputs: str
+) -> tuple[int, dict[str, str], str]:
     """Exit code, outputs and what the step wrote to stderr."""
     values = {f"inputs.{name.replace('_', '-')}": value for name, value in inputs.items()}
-    values |= {"inputs.model": str(model), "inputs.backends": backends, "steps.install.outputs.deltann": str(DELTANN)}
+    values |= {"inputs.model": str(model), "inputs.backends": backends, "steps.install.outputs.deltann": str(deltann)}
     done = run_step(COMPARE, folder, values, DELTANN_EVIDENCE="none", DELTANN_BACKENDS=f"faulty={ENTRY}")
     file = folder / "github_output"
     outputs = dict(line.split("=", 1) for line in file.read_text().splitlines()) if file.is_file() else {}
@@ -91,13 +93,22 @@ def test_a_wrong_request_says_what_is_wrong(model: Path, tmp_path: Path) -> None
         {"max_disagreement": '1%" && touch pwned && "'},
     ],
 )
-def test_inputs_are_never_run(inputs: dict[str, str], model: Path, tmp_path: Path) -> None:
-    code, _, _ = compare(tmp_path, model, "reference,faulty", **inputs)
+def test_inputs_are_never_run(inputs: dict[str, str], tmp_path: Path) -> None:
+    """They reach deltann as they are, which a command in its place writes down."""
+    stub = tmp_path / "deltann"
+    stub.write_text('#!/usr/bin/env bash\nprintf \'%s\\0\' "$@" > "$RUNNER_TEMP/asked"\nexit 2\n')
+    stub.chmod(0o755)
+    code, _, _ = compare(tmp_path, "x.onnx; touch pwned", "reference,`touch pwned`", stub, **inputs)
     assert code == 2
     assert list((tmp_path / "work").iterdir()) == []
+    asked = (tmp_path / "temp" / "asked").read_text().split("\0")
+    assert asked[:3] == ["compare", "--model=x.onnx; touch pwned", "--backends=reference,`touch pwned`"]
+    ((name, value),) = inputs.items()
+    given = value.splitlines() if name == "arguments" else [f"--{name.replace('_', '-')}={value}"]
+    assert asked[4 : 4 + len(given)] == given
 
 
-@pytest.mark.parametrize("model", ["$(touch pwned).onnx", "--help", "; touch pwned"])
+@pytest.mark.parametrize("model", ["$(touch pwned).onnx", "--help"])
 def test_a_hostile_name_is_a_name(model: str, tmp_path: Path) -> None:
     assert compare(tmp_path, model, "reference,faulty")[0] == 2
     assert list((tmp_path / "work").iterdir()) == []
@@ -105,7 +116,11 @@ def test_a_hostile_name_is_a_name(model: str, tmp_path: Path) -> None:
 
 PYTHON = """#!/usr/bin/env bash
 mkdir -p "$3/bin"
-printf '#!/usr/bin/env bash\\nprintf "%%s\\\\n" "$@" > "$RUNNER_TEMP/asked"\\n' > "$3/bin/pip"
+cat > "$3/bin/pip" <<'END'
+#!/usr/bin/env bash
+printf '%s\\n' "$@" > "$RUNNER_TEMP/asked"
+printf '%s' "$PIP_EXTRA_INDEX_URL" > "$RUNNER_TEMP/index"
+END
 chmod +x "$3/bin/pip"
 """
 
@@ -121,17 +136,47 @@ chmod +x "$3/bin/pip"
     ],
 )
 def test_what_is_installed_is_what_the_backends_need(values: dict[str, str], extras: str, tmp_path: Path) -> None:
-    stubs = tmp_path / "stubs"
-    stubs.mkdir()
+    install(tmp_path, **values)
+    asked = (tmp_path / "temp" / "asked").read_text().splitlines()
+    assert asked == ["install", "--quiet", "--constraint", "/the action/constraints.txt", f"/the action[{extras}]"]
+
+
+def install(folder: Path, *, job: str = "", **values: str) -> Path:
+    """Run the step with a pip that writes down what it is asked; the `deltann` that the step names."""
+    stubs = folder / "stubs"
+    stubs.mkdir(exist_ok=True)
     (stubs / "python").write_text(PYTHON)
     (stubs / "python").chmod(0o755)
     given = {f"inputs.{name}": value for name, value in values.items()} | {"github.action_path": "/the action"}
-    done = run_step(INSTALL, tmp_path, given, PATH=f"{stubs}{os.pathsep}{os.environ['PATH']}")
+    path = f"{stubs}{os.pathsep}{os.environ['PATH']}"
+    done = run_step(INSTALL, folder, given, PATH=path, PIP_EXTRA_INDEX_URL=job)
     assert done.returncode == 0, done.stderr
-    asked = (tmp_path / "temp" / "asked").read_text().splitlines()
-    assert asked == ["install", "--quiet", "--constraint", "/the action/constraints.txt", f"/the action[{extras}]"]
-    installed = (tmp_path / "github_output").read_text()
-    assert installed == f"deltann={tmp_path}/temp/deltann-venv/bin/deltann\n"
+    name, _, value = (folder / "github_output").read_text().splitlines()[-1].partition("=")
+    assert name == "deltann"
+    return Path(value)
+
+
+def test_a_second_call_in_a_job_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    first, second = (install(tmp_path, backends=backends) for backends in ("ort", "torch"))
+    assert first != second
+    for deltann in (first, second):
+        assert deltann.parts[-2:] == ("bin", "deltann")
+        assert deltann.is_relative_to(tmp_path / "temp")
+        assert deltann.with_name("pip").is_file()
+
+
+@pytest.mark.parametrize(
+    ("job", "given", "index"),
+    [
+        ("", None, DEFAULTS["pip-extra-index-url"]),
+        ("https://own/simple", None, f"https://own/simple {DEFAULTS['pip-extra-index-url']}"),
+        ("https://own/simple", "", "https://own/simple"),
+        ("", "https://other/simple", "https://other/simple"),
+    ],
+)
+def test_the_jobs_own_index_stays(job: str, given: str | None, index: str, tmp_path: Path) -> None:
+    install(tmp_path, job=job, backends="ort", **({} if given is None else {"pip-extra-index-url": given}))
+    assert (tmp_path / "temp" / "index").read_text() == index
 
 
 def test_every_input_is_used_and_described() -> None:

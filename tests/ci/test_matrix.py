@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deltann import registry
+from deltann.baseline.file import read_baseline
+from deltann.cli.report import report
+from deltann.criteria import Criteria
 from deltann.environment import parse_all
-from deltann.outcome import Outcome, Stage, Status
+from deltann.host import accelerators, host_class
+from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.report.contents import load_contents
 from deltann.report.json import document
 from deltann.testing.models import MODELS
 from deltann.testing.stored import write_run
+from deltann_ort.actual import Placement
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "05_matrix"))
-import plan
-import publish
-import records
-import run as runner
-from records import Record
+sys.path.insert(0, str(Path(__file__).parent))
+from matrix_scripts import plan, publish, records
+from matrix_scripts import run as runner
 
-RECORD = Record("2026-01-01", "row", False, "net", "torch:cuda", "cuda", "OK", verdict="AGREE", host="a host")
+Record = records.Record
+RECORD = Record(
+    "2026-01-01", "row", False, "net", "torch:cuda", "cuda", "OK", verdict="AGREE", computed_on="a GPU", host="a host"
+)
+
+
+def test_the_scripts_take_nobodys_name() -> None:
+    for name in ("plan", "records", "trend", "publish", "run"):
+        assert "05_matrix" not in str(getattr(sys.modules.get(name), "__file__", "")), name
 
 
 def test_every_environment_of_the_matrix_exists() -> None:
@@ -38,6 +54,7 @@ def test_every_environment_of_the_matrix_exists() -> None:
     for row in matrix.rows:
         for environment in parse_all([matrix.reference, *row.environments]):
             registry.check(environment)
+            assert str(environment) in (matrix.reference, *row.environments)  # as records call it
             # Its framework is installed by an extra or, as the GPU build of ONNX Runtime, by name.
             assert environment.backend in row.extras or environment.backend == "ort" or "tflite" in row.extras
         assert set(row.extras) <= extras
@@ -91,54 +108,171 @@ def tiny_matrix(folder: Path, rows: str) -> Path:
     return file
 
 
-def has_gpu() -> bool:
-    if find_spec("torch") is None:
-        return False
-    import torch
-
-    return bool(torch.cuda.is_available())
-
-
 def test_without_a_gpu_it_is_unavailable_and_never_the_cpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    if has_gpu():
+    """Of ONNX Runtime, whose default on an absent device is the CPU; of the others beside their adapters' tests."""
+    if accelerators():
         pytest.skip("this machine has a GPU")
-    for name in ("torch", "onnxruntime"):
-        if find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
-    rows = ROW.format(device="cuda", environment='torch:cuda", "ort:cuda')
+    if find_spec("onnxruntime") is None:
+        pytest.skip("onnxruntime is not installed")
+    rows = ROW.format(device="cuda", environment="ort:cuda")
     out = tmp_path / "out"
     assert runner.main(["--matrix", str(tiny_matrix(tmp_path, rows)), "--night", "2026-01-01", "--out", str(out)]) == 0
-    found = records.read(out / "records.jsonl")
-    assert [(r.environment, r.status, r.verdict, r.computed_on) for r in found] == [
-        ("torch:cuda", "UNAVAILABLE", "NOT_COMPARED", None),
-        ("ort:cuda", "UNAVAILABLE", "NOT_COMPARED", None),
-    ]
-    assert "sees no CUDA device" in found[0].reason
-    assert "has no CUDAExecutionProvider" in found[1].reason
+    (found,) = records.read(out / "records.jsonl")
+    assert (found.environment, found.status, found.verdict) == ("ort:cuda", "UNAVAILABLE", "NOT_COMPARED")
+    assert found.computed_on is None
+    assert not found.accelerated
+    assert "has no CUDAExecutionProvider" in found.reason
     assert "UNAVAILABLE" in (out / "a-tiny.html").read_text()
-    assert "tiny  torch:cuda  UNAVAILABLE" in capfd.readouterr().out
+    assert "tiny  ort:cuda  UNAVAILABLE" in capfd.readouterr().out
 
 
-def test_a_row_is_judged_by_what_was_accepted(tmp_path: Path) -> None:
-    """A difference fails; accepted, it passes; what is new to an accepted row counts by itself."""
-    row = '[[rows]]\nname = "a"\ndevice = "cpu"\nenvironments = ["faulty-wrong[amount=0.5]"]\n'
-    matrix = tiny_matrix(tmp_path, row)
-    given = ["--matrix", str(matrix), "--row", "a", "--out", str(tmp_path / "out")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DELTANN_BACKENDS", "faulty=deltann.testing.faulty:FaultyBackend")
-        assert runner.main(given) == 1
-        baselines = ["--baselines", str(tmp_path / "baselines")]
-        assert runner.main([*given, *baselines]) == 0  # the first night: accepted
-        assert runner._knows_this_host(tmp_path / "baselines" / "a.jsonl")
-        assert not runner._knows_this_host(tmp_path / "baselines" / "b.jsonl")
-        assert runner.main([*given, *baselines]) == 0
-        matrix.write_text(matrix.read_text().replace("amount=0.5", "amount=0.4"))
-        assert runner.main([*given, *baselines]) == 1
-        patch.setattr(runner, "host_class", lambda: "another class of host")
-        assert not runner._knows_this_host(tmp_path / "baselines" / "a.jsonl")
-    (found,) = records.read(tmp_path / "out" / "records.jsonl")
-    assert found.standing == "DIFFER"
-    assert found.bad
+FAULTY = '[[rows]]\nname = "a"\ndevice = "cpu"\nenvironments = [{}]\n'
+
+
+class Nights:
+    """Runs of one row with baselines, on a machine of which nothing else is known."""
+
+    def __init__(self, folder: Path, *environments: str) -> None:
+        self.out, self.baselines, self.summary = folder / "out", folder / "baselines", folder / "summary"
+        self.matrix = tiny_matrix(folder, FAULTY.format(json.dumps(list(environments)).strip("[]")))
+
+    def run(self, *options: str, baselines: bool = True) -> int:
+        given = ["--matrix", str(self.matrix), "--row", "a", "--out", str(self.out), *options]
+        return int(runner.main([*given, *(["--baselines", str(self.baselines)] if baselines else [])]))
+
+    @property
+    def accepted(self) -> list[str]:
+        """The candidates in the row's baseline."""
+        file = self.baselines / "a.jsonl"
+        return [entry.key.candidate for entry in read_baseline(file).entries] if file.exists() else []
+
+
+def compared(command: list[str], **_: object) -> SimpleNamespace:
+    """In place of `deltann compare`: a stored run of faults to order, which the real `report` judges and accepts."""
+    given = dict(word.removeprefix("--").split("=", 1) for word in re.findall(r"--\S+=\S+", _joined(command)))
+    logits = np.random.default_rng(5).standard_normal((20, 4)).astype(np.float32)
+    cells: dict[str, Any] = {}
+    for environment in given["backends"].split(","):
+        kind, _, amount = environment.rstrip("]").partition("[amount=")
+        if kind == "faulty-crash":
+            cells[environment] = Outcome(Status.FAILED, Stage.RUN, Symptom.CRASH, "died of SIGSEGV")
+        else:
+            cells[environment] = {"y": logits * np.float32(1 + float(amount or 0))}
+    criteria = Criteria(reference=given["reference"])
+    folder = write_run(Path(given["out"]), cells, criteria=criteria).folder
+    written = json.loads((folder / "run.json").read_text())
+    written["host"] = {"class": host_class(), "accelerators": []}
+    (folder / "run.json").write_text(json.dumps(written))
+    options = [f"--{name}={given[name]}" for name in ("json", "baseline") if name in given]
+    options += [word for word in command if word == "--update-baseline"]
+    return SimpleNamespace(returncode=CliRunner().invoke(report, [str(folder), *options]).exit_code)
+
+
+def _joined(command: list[str]) -> str:
+    """`--name value` as `--name=value`; none of these values begins with a dash."""
+    return re.sub(r"(--[a-z-]+) (?!--)", r"\1=", " ".join(command))
+
+
+@pytest.fixture
+def on_github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As GitHub runs it, without the engines; the summary's file."""
+    monkeypatch.setattr(runner, "subprocess", SimpleNamespace(run=compared))
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    return tmp_path / "summary"
+
+
+WRONG, CRASH = "faulty-wrong[amount=0.5]", "faulty-crash"
+
+
+def test_a_first_night_accepts_what_agrees_alone(
+    on_github: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nights = Nights(tmp_path, "faulty", WRONG, CRASH)
+    assert nights.run() == 1
+    assert nights.accepted == ["faulty"]
+    (line,) = on_github.read_text().splitlines()
+    assert f"accepted: first night on {host_class()}: 1 of 3" in line
+    assert f"not accepted: {WRONG} (DIFFER), {CRASH} (FAILED)" in line
+    assert "::warning title=No baselines::" in capfd.readouterr().err
+    assert nights.run() == 1  # and so the second night
+    assert nights.accepted == ["faulty"]
+    assert "No baselines" not in capfd.readouterr().err
+    assert nights.run("--accept") == 0  # until somebody accepts it
+    assert sorted(nights.accepted) == sorted(["faulty", WRONG, CRASH])
+    assert nights.run() == 0
+    assert len(on_github.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("environment", "code", "accepted"), [(CRASH, 1, []), ("faulty", 0, ["faulty"])])
+def test_a_first_night_fails_by_what_is_bad(
+    environment: str, code: int, accepted: list[str], on_github: Path, tmp_path: Path
+) -> None:
+    nights = Nights(tmp_path, environment)
+    assert nights.run() == code
+    assert nights.accepted == accepted
+    assert ("not accepted" in on_github.read_text()) == bool(code)
+    assert records.read(nights.out / "records.jsonl")[0].bad == bool(code)
+
+
+def test_what_becomes_worse_fails(on_github: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_github.parent == tmp_path
+    nights = Nights(tmp_path, "faulty-wrong[amount=0.1]")
+    assert nights.run("--accept") == 0
+    text = nights.matrix.read_text()
+    nights.matrix.write_text(text.replace("faulty-wrong[amount=0.1]", "faulty"))
+    assert nights.run() == 1  # new to an accepted row, on GitHub
+    monkeypatch.setenv("CI", "false")
+    assert nights.run() == 0  # elsewhere it counts by itself
+    nights.matrix.write_text(text.replace("faulty-wrong[amount=0.1]", CRASH))
+    assert nights.run() == 1
+
+
+def test_a_class_of_host_is_known_by_the_whole_of_its_name(
+    on_github: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert on_github.parent == tmp_path
+    nights = Nights(tmp_path, "faulty")
+    assert nights.run() == 0
+    file = nights.baselines / "a.jsonl"
+    assert runner._knows_this_host(file)
+    assert not runner._knows_this_host(nights.baselines / "b.jsonl")
+    assert not runner._knows_this_host(None)
+    monkeypatch.setattr(runner, "host_class", lambda: host_class()[:-1])
+    assert not runner._knows_this_host(file)
+
+
+def test_a_damaged_baseline_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nights = Nights(tmp_path, "faulty")
+    nights.baselines.mkdir()
+    (nights.baselines / "a.jsonl").write_text('{"deltann-baseline": 1}\n{"model": \n')
+    assert nights.run() == 2
+    assert f"error: {nights.baselines}/a.jsonl:2: not JSON" in capsys.readouterr().err
+    assert not nights.out.exists()
+
+
+def test_a_reference_that_gives_nothing_fails(on_github: Path, tmp_path: Path) -> None:
+    assert not on_github.exists()
+    nights = Nights(tmp_path, "faulty")
+    text = nights.matrix.read_text()
+    nights.matrix.write_text(text.replace('"reference"', '"faulty-crash"'))
+    assert nights.run() == 2
+    assert nights.accepted == []
+
+
+def test_an_earlier_nights_report_is_none_of_tonights(
+    on_github: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not on_github.exists()
+    nights = Nights(tmp_path, "faulty")
+    nights.out.mkdir()
+    for name in ("tiny.json", "tiny.html"):
+        (nights.out / name).write_text("{}")
+    monkeypatch.setattr(runner, "subprocess", subprocess)
+    monkeypatch.setattr(runner, "DELTANN", Path(shutil.which("true") or "true"))
+    assert nights.run() == 2
+    assert list(nights.out.glob("tiny.*")) == []
 
 
 def test_a_wrong_request_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,14 +325,58 @@ def test_records_are_what_the_report_says(tmp_path: Path) -> None:
         ("cpu (AVX512)", "cuda", True),
         ("CUDAExecutionProvider (8 of 9 nodes), CPUExecutionProvider (1 of 9 nodes)", "cuda", False),
         ("NVIDIA H100", "cuda", False),
-        (None, "cuda", False),
+        (str(Placement(("CUDAExecutionProvider", "CPUExecutionProvider"), None)), "cuda", True),
+        (None, "cuda", True),
+        ("", "cuda", True),
+        (None, "cpu", False),
         ("cpu (AVX512)", "cpu", False),
     ],
 )
 def test_a_cell_that_computed_elsewhere_does_not_pass(told: str | None, device: str, astray: bool) -> None:
     record = replace(RECORD, computed_on=told, device=device)
     assert record.astray == record.bad == astray
-    assert record.standing == ("NOT ON CUDA" if astray else "AGREE")
+    on_cpu = (told or "").lower().startswith("cpu")
+    assert record.standing == (("NOT ON CUDA" if on_cpu else "NOT KNOWN TO BE ON CUDA") if astray else "AGREE")
+    assert publish.words(record).startswith(record.standing)
+    assert "None" not in publish.words(record)
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerated", "bad"),
+    [("cuda", True, True), ("cuda", False, False), ("cpu", True, False), ("cpu", False, False)],
+)
+def test_a_gpu_that_is_there_and_cannot_be_had_is_bad(device: str, accelerated: bool, bad: bool) -> None:
+    record = replace(RECORD, device=device, status="UNAVAILABLE", verdict=None, computed_on=None)
+    assert replace(record, accelerated=accelerated).bad == bad
+
+
+@pytest.mark.parametrize("gpus", [[], ["NVIDIA H100"]])
+def test_whether_there_is_one_is_what_the_host_says(gpus: list[str], tmp_path: Path) -> None:
+    logits = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
+    absent = Outcome(Status.UNAVAILABLE, Stage.LOAD, reason="no driver")
+    stored = write_run(tmp_path / "run", {"ort": {"y": logits}, "torch:cuda": absent})
+    found = document(load_contents(stored.folder))
+    found["request"]["host"] = {"class": "linux x86_64 avx2, 4 cores", "accelerators": gpus}
+    (record,) = records.of_report(
+        found, night="2026-01-01", row="r", newest=False, model="net", device="cuda", reference="ort"
+    )
+    assert record.bad == record.accelerated == bool(gpus)
+    assert record.host == ", ".join(["linux x86_64 avx2, 4 cores", *gpus])
+
+
+def test_what_is_no_newer_than_what_is_pinned_says_so(tmp_path: Path) -> None:
+    """Of packages that are installed for the tests themselves, in versions other than the oldest."""
+    versions = {name: version(name) for name in ("numpy", "ruamel.yaml")}
+    file = tmp_path / "constraints.txt"
+    file.write_text("# 1\n" + "".join(f"{name}=={found}\n" for name, found in versions.items()))
+    row = plan.Row("a", "cpu", ("b",), newest=("numpy", "ruamel.yaml"))
+    assert plan.none_newer(row, plan.pinned(file))
+    assert not plan.none_newer(row, plan.pinned(file) | {"ruamel-yaml": "0.0.1"})
+    assert not plan.none_newer(plan.Row("a", "cpu", ("b",), newest=("no-such-package",)), plan.pinned(file))
+    newest = replace(RECORD, newest=True)
+    assert RECORD.title == "torch:cuda"
+    assert newest.title == "torch:cuda (pre-releases)"
+    assert replace(newest, none_newer=True).title == "torch:cuda (pre-releases: none newer)"
 
 
 def test_a_night_run_again_counts_once(tmp_path: Path) -> None:
@@ -216,14 +394,77 @@ def test_a_night_run_again_counts_once(tmp_path: Path) -> None:
 HOSTILE = "</script><script>alert(1)</script>|`*_[x](y)@you\n## {{ 7 * 7 }}"
 
 
-def site(folder: Path, found: list[Record]) -> tuple[int, str]:
+def site(folder: Path, found: list[Any], rows: str = "rows = []\n", *options: str) -> tuple[int, str]:
     """Publish `found` as the results of one row; the exit code and the page."""
     (folder / "results" / "row").mkdir(parents=True, exist_ok=True)
     records.write(folder / "results" / "row" / "records.jsonl", found)
     (folder / "results" / "row" / "net.html").write_text("a report")
-    results, history, pages = (str(folder / name) for name in ("results", "history.jsonl", "site"))
-    code = publish.main(["--results", results, "--history", history, "--site", pages])
-    return code, (folder / "site" / "index.html").read_text()
+    (folder / "matrix.toml").write_text('reference = "ort"\n' + rows)
+    if "[[models]]" not in rows:
+        (folder / "matrix.toml").write_text(f'reference = "ort"\nmodels = []\n{rows}')
+    results, history, pages, matrix = (
+        str(folder / name) for name in ("results", "history.jsonl", "site", "matrix.toml")
+    )
+    given = ["--results", results, "--history", history, "--site", pages, "--matrix", matrix, *options]
+    return publish.main(given), (folder / "site" / "index.html").read_text()
+
+
+TWO_MODELS = "".join(f'[[models]]\nname = "{name}"\nfile = "x"\ninputs = "random:1"\n' for name in ("net", "big"))
+ROWS = TWO_MODELS + (
+    '[[rows]]\nname = "row"\ndevice = "cuda"\nenvironments = ["torch:cuda"]\nnewest = ["torch"]\n'
+    '[[rows]]\nname = "other"\ndevice = "cpu"\nenvironments = ["ort", "tract"]\n'
+)
+
+
+def test_what_the_night_lacks_is_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row without records, a model that a row never came to, pre-releases; the reference is beside itself nowhere."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    code, page = site(tmp_path, [RECORD], ROWS)
+    out, err = capsys.readouterr()
+    assert code == 0
+    table = [line for line in out.splitlines() if line.startswith("| `")]
+    assert [line.count("NOT RUN") for line in table] == [1, 2, 2]
+    assert [line.split("`")[1] for line in table] == ["torch:cuda", "tract", "torch:cuda (pre-releases)"]
+    assert page.count('class="said bad">NOT RUN') == 5
+    for row in ("row", "row (pre-releases)", "other"):
+        assert f"::warning title=A row that did not run::{row} left cells" in err
+    assert records.read(tmp_path / "history.jsonl") == [RECORD]  # what did not run is no value of a series
+
+
+def test_a_night_that_has_all_shows_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [replace(RECORD, model=model) for model in ("net", "big")]
+    found += [replace(one, row="other", environment="tract", device="cpu") for one in found]
+    _, page = site(tmp_path, found, ROWS, "--pinned")
+    assert "NOT RUN" not in page + capsys.readouterr().out
+    _, page = site(tmp_path, found, ROWS)
+    assert page.count("NOT RUN") == 2  # the pre-releases, on two models
+
+
+def test_an_earlier_nights_reports_are_not_tonights(tmp_path: Path) -> None:
+    old = tmp_path / "results" / "old"
+    old.mkdir(parents=True)
+    records.write(old / "records.jsonl", [replace(RECORD, night="2025-12-31", environment="tvm:cuda")])
+    (old / "net.html").write_text("an old report")
+    _, page = site(tmp_path, [RECORD])
+    assert 'href="row/net.html"' in page
+    assert "old/net.html" not in page
+    assert not (tmp_path / "site" / "old").exists()
+    assert len(records.read(tmp_path / "history.jsonl")) == 2
+    records.write(old / "records.jsonl", [replace(RECORD, environment="tvm:cuda")])
+    assert "old/net.html" in site(tmp_path, [RECORD])[1]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lost_history_is_told(
+    there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    if there:
+        (tmp_path / "history.jsonl").touch()
+    site(tmp_path, [RECORD])
+    assert ("::warning title=No history::" in capsys.readouterr().err) != there
 
 
 def test_the_site_has_every_cell_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,18 +491,23 @@ def test_what_strangers_wrote_is_text(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "{{ 7 * 7 }}" in page
     assert "49" not in page
     line = next(line for line in table.splitlines() if "alert" in line)
-    assert line.count("|") == 3
-    for sign in ("<", "`", "*", "[", "@"):
-        assert sign not in line
+    assert re.fullmatch(r"\| `[^`|]+` \| `[^`|]+` \|", line)  # code alone, in which GitHub looks for nothing
     assert len([one for one in table.splitlines() if one.strip()]) == 3
+
+
+def test_a_strangers_link_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site(tmp_path, [replace(RECORD, status="FAILED", reason="see https://example.org or www.example.org or @you #1")])
+    outside = re.sub(r"`[^`]*`", "", capsys.readouterr().out)
+    for sign in ("http", "www", "@", "#"):
+        assert sign not in outside
 
 
 @given(st.text())
 def test_a_name_breaks_no_table(text: str) -> None:
     plain = publish._plain(text)
-    assert "|" not in plain
-    assert "<" not in plain
-    assert len(plain.splitlines()) < 2
+    assert plain == "–" or re.fullmatch(r"`[^`|\n]+`", plain)
+    assert len(plain) <= publish.LONGEST + 2
+    assert len(plain.splitlines()) == 1
 
 
 def test_nothing_found_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("ruptures", reason="the trend needs ruptures")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "05_matrix"))
-import publish
-import records
-import trend
-from records import Record
+sys.path.insert(0, str(Path(__file__).parent))
+from matrix_scripts import publish, records, trend
+
+Record = records.Record
 
 NOISE = 0.03
 SERIES = 60
@@ -83,7 +83,7 @@ def test_steps_are_ordered_and_apart(series: list[float], resolution: float) -> 
     assert all(abs(step.after - step.before) >= resolution for step in found)
 
 
-def history(values: list[float | None], host: str = "host") -> list[Record]:
+def history(values: list[float | None], host: str = "host") -> list[Any]:
     """A night each with that slowdown; a failed cell where it is None."""
     return [
         Record(
@@ -101,10 +101,14 @@ def history(values: list[float | None], host: str = "host") -> list[Record]:
     ]
 
 
-def published(folder: Path, found: list[Record]) -> int:
+def published(folder: Path, found: list[Any]) -> int:
     (folder / "row").mkdir()
     records.write(folder / "row" / "records.jsonl", found)
-    return publish.main(["--results", str(folder), "--history", str(folder / "h"), "--site", str(folder / "site")])
+    matrix = folder / "matrix.toml"
+    matrix.write_text('reference = "ort"\nmodels = []\nrows = []\n')
+    given = {"results": folder, "history": folder / "h", "site": folder / "site", "matrix": matrix}
+    (folder / "h").touch()  # of no night before
+    return int(publish.main([word for name, path in given.items() for word in (f"--{name}", str(path))]))
 
 
 def test_a_step_is_a_warning_and_never_a_failure(

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ci_files import ACTION, ROOT, WORKFLOWS, jobs, read, steps
+from ci_files import ACTION, ROOT, WORKFLOWS, jobs, read, steps, taken
+from matrix_scripts import plan
 
 SCRIPTS = [(name, step["run"]) for name, step in steps() if "run" in step]
 
@@ -24,19 +25,14 @@ def test_there_is_something_to_test() -> None:
     assert len(SCRIPTS) > 8
 
 
-def valid(schema: str, file: Path) -> bool:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 @pytest.mark.skipif(find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed")
 @pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: file.name)
 def test_github_takes_it(file: Path, tmp_path: Path) -> None:
-    schema = "vendor.github-actions" if file == ACTION else "vendor.github-workflows"
-    assert valid(schema, file)
+    schema = "github-actions" if file == ACTION else "github-workflows"
+    assert taken(schema, file) == ""
     spoilt = tmp_path / file.name
     spoilt.write_text(file.read_text().replace("run: |", "runs: |").replace("runs-on:", "runs_on:"))
-    assert not valid(schema, spoilt)
+    assert taken(schema, spoilt)
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -109,6 +105,68 @@ def test_a_workflows_variables_reach_the_command() -> None:
     assert re.search(r"run\.py .*--bench", made("nightly", NIGHTLY="--bench"))
 
 
+def nightly_made(folder: Path, matrix: int, site: int, *options: str) -> tuple[int, list[str]]:
+    """`make nightly` where the matrix and the site are commands that end with these codes; what ran, in order."""
+    log = folder / "log"
+    (folder / "bin").mkdir()
+    for path, what, code in (("bin/python", "matrix", matrix), ("nox", "site", site)):
+        file = folder / path
+        file.write_text(f"#!/usr/bin/env bash\n[ {what} = site ] || sleep 0.2\necho {what} >> '{log}'\nexit {code}\n")
+        file.chmod(0o755)
+    old = ("build/photographs", "build/models/efficientnet_lite0.onnx", "build/models/resnet50.onnx", ".venv/.ready")
+    done = subprocess.run(
+        [
+            *("make", "nightly", *options, f"BIN={folder}/bin", f"NOX={folder}/nox"),
+            *(f"--old-file={file}" for file in (*old, f"{folder}/nox", "matrix-models")),
+        ],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    named = re.search(r"Error (\d+)", done.stderr)
+    assert bool(named) == bool(done.returncode), done.stderr
+    return int(named[1]) if named else 0, log.read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "site", "code"), [(0, 0, 0), (1, 0, 1), (1, 5, 1), (0, 5, 5), (2, 0, 2)], ids=lambda code: str(code)
+)
+@pytest.mark.parametrize("options", [(), ("-j2",)], ids=["", "j2"])
+def test_a_night_that_fails_is_published_and_fails(
+    matrix: int, site: int, code: int, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert nightly_made(tmp_path, matrix, site, *options) == (code, ["matrix", "site"])
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_plan_that_fails_fails_its_step(code: int, tmp_path: Path) -> None:
+    step = next(step for step in dict(jobs())["nightly/plan"]["steps"] if step.get("id") == "plan")
+    (tmp_path / "make").write_text(f"#!/usr/bin/env bash\necho '[]'\nexit {code}\n")
+    (tmp_path / "make").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]],  # GitHub's own command where no shell is named
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_OUTPUT": str(tmp_path / "out")},
+        check=False,
+    )
+    assert (done.returncode != 0) == (code != 0)
+    if code == 0:
+        assert re.fullmatch(r"rows=\[\]\nnight=\d{4}-\d\d-\d\d\n", (tmp_path / "out").read_text())
+
+
+def test_the_gpu_build_is_pinned_as_the_cpus_and_installed_for_cuda_alone() -> None:
+    pinned = plan.pinned()
+    assert pinned["onnxruntime-gpu"] == pinned["onnxruntime"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [line for lines in project["optional-dependencies"].values() for line in lines] + project["dependencies"]
+    assert not [line for line in asked if "onnxruntime-gpu" in line]
+    rows = [row for row in plan.read().rows if any("onnxruntime-gpu" in name for name in (*row.packages, *row.newest))]
+    assert {row.device for row in rows} == {"cuda"}
+
+
+def test_two_attempts_of_a_night_do_not_share_a_key() -> None:
+    keys = [step["with"]["key"] for name, step in steps() if "actions/cache/" in step.get("uses", "")]
+    assert len(keys) == 3
+    assert all("github.run_attempt" in key for key in keys)
+
+
 def test_what_needs_a_name_says_so() -> None:
     for target, word in (("test-backend", "BACKEND=ort"), ("matrix-row", "ROW=torch-cuda")):
         # The launcher is not made for it: what is asked comes first.
@@ -133,9 +191,6 @@ def test_every_backend_is_a_row() -> None:
 
 @pytest.mark.skipif(find_spec("nox") is None, reason="nox is not installed")
 def test_every_row_is_a_session_of_nox() -> None:
-    sys.path.insert(0, str(ROOT / "experiments" / "05_matrix"))
-    import plan
-
     done = subprocess.run([sys.executable, "-m", "nox", "--list"], cwd=ROOT, capture_output=True, text=True, check=True)
     sessions = set(re.findall(r"^[*-] (\S+)", done.stdout, re.MULTILINE))
     for job in plan.jobs(plan.read()):

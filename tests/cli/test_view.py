@@ -23,13 +23,14 @@ from deltann.report.text import printable
 from deltann.store import RunStatus, write_json
 from deltann.testing.stored import write_run
 from deltann.testing.times import write_times
-from deltann.view.listing import Verdicts, runs_in
+from deltann.view.listing import Judged, Verdicts, runs_in
 from deltann.view.server import Server
 
 pytest.importorskip("matplotlib", reason="the HTML report's figures")
 RNG = np.random.default_rng(3)
 SCORES = RNG.standard_normal((12, 6)).astype(np.float32)
 AGREEING = {"ort": {"y": SCORES}, "torch": {"y": SCORES}}
+CRASH = Outcome(Status.FAILED, Stage.RUN, Symptom.CRASH, "boom")
 DIFFERING = {"ort": {"y": SCORES}, "torch": {"y": -SCORES}}
 
 
@@ -122,7 +123,78 @@ def test_a_run_that_changes_is_judged_anew(served, runs):
 def test_times_are_told_too(runs):
     write_times(write_run(runs / "timed", AGREEING), {"ort": 0.0, "torch": 0.5})
     (listed,) = [one for one in runs_in(runs) if one.name == "timed"]
-    assert Verdicts().of((listed,), patience=60) == {"timed": "AGREE; time REGRESSION"}
+    assert Verdicts().of((listed,), patience=60) == {"timed": Judged("AGREE; time REGRESSION", 1)}
+
+
+def test_times_taken_since_are_told(runs):
+    verdicts, run = Verdicts(), write_run(runs / "timed", AGREEING)
+
+    def told():
+        (listed,) = [one for one in runs_in(runs) if one.name == "timed"]
+        return verdicts.of((listed,), patience=60)["timed"]
+
+    assert told() == told() == Judged("AGREE", 0)
+    before = (run.folder / "run.json").stat().st_mtime_ns
+    write_times(run, {"ort": 0.0, "torch": 0.5}, complete=False)
+    assert (run.folder / "run.json").stat().st_mtime_ns == before, "the times alone are newer"
+    assert told().text.endswith("incomplete; time REGRESSION")
+
+
+@pytest.mark.parametrize(
+    ("torch", "text", "tone"),
+    [
+        ({"y": SCORES}, "AGREE", "good"),
+        ({"y": -SCORES}, "DIFFER, 1 of 3 failed", "bad"),
+        (CRASH, "NOT_COMPARED, 2 of 3 failed", "doubt"),
+    ],
+)
+def test_the_colour_is_that_of_the_exit_code(served, runs, torch, text, tone):
+    tvm = {"y": SCORES} if text == "AGREE" else CRASH
+    write_run(runs / "one", {"ort": {"y": SCORES}, "torch": torch, "tvm": tvm})
+    assert f'<td class="{tone}">{text}</td>' in settled(served).text
+
+
+def test_agreement_beside_a_failure_is_not_green(served, runs):
+    write_run(runs / "one", {**AGREEING, "tvm": CRASH})
+    page = settled(served).text
+    assert '<td class="doubt">AGREE, 1 of 3 failed</td>' in page
+    assert page.count('class="good"') == 1, "the other run that agrees"
+
+
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "0001-01-01T00:00:00", "99999999", "soon"]
+)
+def test_a_run_of_no_time_is_listed_as_any(served, runs, when):
+    dated(write_run(runs / "odd", AGREEING), when)
+    found = {row[0]: row for row in rows(settled(served).text)}
+    assert len(found) == 5
+    assert found["odd"][5] == "AGREE"
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")])
+@pytest.mark.parametrize("what", ["night", "night/new"])
+def test_what_cannot_be_looked_into_is_listed_and_the_rest_with_it(runs, monkeypatch, error, what):
+    """A folder of somebody else, or one that is removed while it is being read."""
+    look = Path.is_file
+
+    def refused(path):
+        if path == runs / what / "run.json":
+            raise error
+        return look(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    found = {one.name: one for one in runs_in(runs)}
+    assert found[what].problem == f"cannot be read ({error.strerror})"
+    assert found[what].run is None
+    assert set(found) == {what, "stopped", "old", "damaged"}
+
+
+def test_a_page_leads_back_to_the_list_and_a_file_does_not(served, runs):
+    from deltann.report.contents import load_contents
+    from deltann.report.html import to_html
+
+    assert Answer(served, "/run/old").text.count('<a href="/">All runs</a>') == 1
+    assert 'href="/"' not in to_html(load_contents(runs / "old"))
 
 
 def test_a_verdict_that_takes_long_is_left_for_later(runs, monkeypatch):
@@ -131,14 +203,14 @@ def test_a_verdict_that_takes_long_is_left_for_later(runs, monkeypatch):
     def slow(_folder):
         begun.set()
         assert go_on.wait(60)
-        return "AGREE"
+        return Judged("AGREE", 0)
 
     monkeypatch.setattr("deltann.view.listing._verdict", slow)
     verdicts, listed = Verdicts(), tuple(one for one in runs_in(runs) if one.name == "old")
     assert verdicts.of(listed, patience=0.01) == {"old": None}
     assert begun.wait(60)
     go_on.set()
-    assert verdicts.of(listed, patience=60) == {"old": "AGREE"}
+    assert verdicts.of(listed, patience=60) == {"old": Judged("AGREE", 0)}
 
 
 def test_a_report_is_made_on_request(served):
@@ -237,13 +309,21 @@ def test_links_that_lead_out_are_no_runs(served, runs, tmp_path):
     (runs / "loop").symlink_to(runs)
     found = {row[0]: row for row in rows(settled(served).text)}
     assert "link" not in found
-    assert "leads out of the folder" in found["part"][1]
+    assert "run.json leads out of the run" in found["part"][1]
     assert {Answer(served, f"/run/{name}").status for name in ("link", "part")} == {404}
     assert Answer(served, "/run/inside").status == 200
 
 
 def test_a_folder_that_is_a_run_is_the_only_one(runs):
     assert [listed.name for listed in runs_in(runs / "old")] == ["old"]
+
+
+def test_a_run_that_leads_to_its_neighbour_is_damaged(runs):
+    (runs / "solo").mkdir()
+    (runs / "solo" / "run.json").symlink_to(runs / "old" / "run.json")
+    (listed,) = runs_in(runs / "solo")
+    assert listed.run is None
+    assert "leads out of the run" in listed.problem
 
 
 def test_no_run_is_looked_for_inside_a_run(runs):

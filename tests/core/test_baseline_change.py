@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from deltann.baseline.change import (
     time_change,
     time_changes,
 )
-from deltann.baseline.entries import Agreement, Failure, Time
+from deltann.baseline.entries import WRONG, Agreement, Failure, Time
 from deltann.comparison.verdict import Verdict
 from deltann.outcome import Stage, Status, Symptom
 from deltann.timing.verdict import TimeVerdict
@@ -59,6 +60,17 @@ def test_a_rate_is_worse_where_its_rise_is_beyond_chance():
     assert found(agreement(count=5), agreement(count=8)) == {}
     assert found(agreement(count=0), agreement(count=1)) == {}
     assert found(agreement(count=0), agreement(count=10)) == {"labels that differ": WORSE}
+
+
+def test_samples_outside_are_judged_by_the_same_rule():
+    def off(count: int | None) -> Agreement:
+        return Agreement(Verdict.DIFFER, 1000, None, outside=count)
+
+    assert found(off(1), off(9)) == {"samples outside": WORSE}
+    assert found(off(9), off(1)) == {"samples outside": BETTER}
+    assert found(off(1), off(5)) == {}
+    assert found(off(None), off(9)) == {"samples outside": OTHER}
+    assert found(off(9), off(9)) == {}
 
 
 def test_the_rise_has_newcombes_interval():
@@ -174,6 +186,31 @@ def test_a_time_that_cannot_be_told_any_more_is_worse():
     assert told(time(1.0), unknown) == [WORSE]
     assert told(unknown, time(1.0)) == [OTHER]
     assert told(unknown, unknown) == []
+
+
+CRASH = Failure(Status.FAILED, Stage.RUN, Symptom.CRASH)
+
+
+@pytest.mark.parametrize("side", ["candidate", "reference"])
+@pytest.mark.parametrize(
+    ("old", "new", "direction"),
+    [
+        (None, CRASH, WORSE),
+        (None, WRONG, WORSE),
+        (WRONG, CRASH, WORSE),
+        (CRASH, None, BETTER),
+        (WRONG, None, BETTER),
+        (CRASH, replace(CRASH, symptom=Symptom.TIMEOUT), OTHER),
+    ],
+)
+def test_to_fail_while_timed_is_worse_than_not_to_be_told(
+    side: str, old: Failure | None, new: Failure | None, direction: Direction
+):
+    """Too few rounds, a crash and wrong answers all leave no ratio; only the first is nobody's fault."""
+    then, now = (replace(Time(TimeVerdict.INCONCLUSIVE, None), **{side: ended}) for ended in (old, new))
+    (change,) = time_changes(then, now, 0.05)
+    assert (change.what, change.direction) == (f"{side} while timed", direction)
+    assert list(time_changes(now, now, 0.05)) == []
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from deltann.result import load
 from deltann.store import open_run, write_json
 from deltann.testing.stored import write_against, write_run
 from deltann.testing.times import HOST, write_times
+from deltann.timing.rounds import Checks
 from deltann.timing.stored import timing
 from deltann.timing.verdict import TimeVerdict
 
@@ -163,8 +164,68 @@ def test_an_output_that_is_lost_fails_even_where_the_pair_differed(tmp_path: Pat
     lost = made(tmp_path / "b", {"ort": both, "torch": {"y": SCORES}})
     found, code = judged(lost, path)
     assert code == 1
-    assert row_of(found, "torch : ort").standing is Standing.NEW
-    assert [entry.key.title for entry in found.obsolete] == ["torch : ort, z"]
+    row = row_of(found, "torch : ort, z")
+    assert row.standing is Standing.WORSE
+    assert {what for what, *_ in row.changes} == {"structural differences", "|Δ| p50", "|Δ| p99", "|Δ| max",
+                                                  "labels that differ", "samples outside"}  # fmt: skip
+    assert row_of(found, "torch : ort, y").standing is Standing.SAME
+    assert found.obsolete == ()
+
+
+def test_another_output_that_is_lost_than_the_accepted_one_fails(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    both = {"y": SCORES, "z": -SCORES}
+    update(made(tmp_path / "a", {"ort": both, "torch": {"y": SCORES}}), path)
+    assert judged(made(tmp_path / "b", {"ort": both, "torch": {"y": SCORES}}), path)[1] == 0
+    found, code = judged(made(tmp_path / "c", {"ort": both, "torch": {"z": -SCORES}}), path)
+    assert code == 1
+    assert standings(found) == {"torch : ort, y": Standing.WORSE, "torch : ort, z": Standing.BETTER}
+
+
+@pytest.mark.parametrize(("off", "expected"), [(1.2e-3, Standing.WORSE), (0.7e-3, Standing.SAME)])
+def test_one_output_that_was_accepted_hides_no_other_of_the_pair(tmp_path: Path, off: float, expected: Standing):
+    """`z` moves from within the tolerance to beyond it by less than twice, and changes no label."""
+    path = tmp_path / "baseline.jsonl"
+    signs = np.sign(np.random.default_rng(2).standard_normal(SCORES.shape)).astype(np.float32)
+    ours = {"y": SCORES, "z": SCORES.reshape(40, 3, 2)}
+
+    def theirs(by: float) -> dict[str, Any]:
+        return {"y": SCORES + np.float32(0.1) * signs, "z": ours["z"] + np.float32(by) * signs.reshape(40, 3, 2)}
+
+    update(made(tmp_path / "a", {"ort": ours, "torch": theirs(0.8e-3)}), path)
+    kept = [entry.to_json() for entry in read_baseline(path).entries]
+    assert {entry["output"]: entry["verdict"] for entry in kept} == {"y": "DIFFER", "z": "AGREE"}
+    found, code = judged(made(tmp_path / "b", {"ort": ours, "torch": theirs(off)}), path)
+    assert code == (1 if expected is Standing.WORSE else 0)
+    assert standings(found) == {"torch : ort, y": Standing.SAME, "torch : ort, z": expected}
+    row = row_of(found, "torch : ort, z")
+    assert (("verdict", "AGREE", "DIFFER") in row.changes) is bool(code)
+    assert any("elements outside the tolerance" in reason for reason in row.reasons) is bool(code)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(9, Standing.WORSE), (2, Standing.SAME)])
+@pytest.mark.parametrize("how", ["off", "nan", "flipped"])
+def test_more_samples_of_an_accepted_difference_are_told(tmp_path: Path, how: str, rows: int, expected: Standing):
+    path = tmp_path / "baseline.jsonl"
+    scores = np.random.default_rng(3).standard_normal((1000, 6)).astype(np.float32)
+    scores = scores if how == "flipped" else scores.reshape(1000, 3, 2)
+
+    def run(name: str, count: int) -> Contents:
+        other = scores.copy()
+        if how == "flipped":
+            other[:count] = np.roll(other[:count], 1, axis=1)
+        else:
+            other[:count] = np.nan if how == "nan" else other[:count] + 1
+        return made(tmp_path / name, {"ort": {"y": scores}, "torch": {"y": other}})
+
+    accepted = run("a", 1)
+    assert accepted.exit_code == 1
+    update(accepted, path)
+    assert [entry.to_json()["outside"] for entry in read_baseline(path).entries] == [1]
+    found, code = judged(run("b", rows), path)
+    assert code == (1 if expected is Standing.WORSE else 0)
+    row = row_of(found, "torch : ort, y")
+    assert ("samples outside", "1 of 1000", f"{rows} of 1000") in row.changes or expected is Standing.SAME
 
 
 def test_an_output_of_another_shape_fails_even_where_the_pair_differed(tmp_path: Path):
@@ -199,7 +260,7 @@ def test_a_cell_that_has_come_to_work_is_new_and_says_why(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("value", "fails"), [("true", True), ("1", True), ("", False), ("false", False), (None, False)]
+    ("value", "fails"), [("true", True), ("True", True), ("1", True), ("", False), ("false", False), (None, False)]
 )
 def test_new_entries_fail_in_ci_until_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, fails: bool
@@ -227,6 +288,21 @@ def test_elsewhere_a_new_entry_counts_as_without_a_baseline(tmp_path: Path, new:
     contents = Contents(load(tmp_path / "b", reference="ort"))
     assert contents.exit_code == 1, "of what is accepted"
     assert judged(contents, path)[1] == code
+
+
+@pytest.mark.parametrize(("scores", "code"), [(SCORES, 0), (np.ones_like(SCORES), 4)])
+def test_a_new_output_that_proves_nothing_counts_as_without_a_baseline(tmp_path: Path, scores: Any, code: int):
+    """Beside another that agrees the pair agrees; with `y` the same for all samples too, nothing tells."""
+    path = tmp_path / "baseline.jsonl"
+    right = {"y": scores, "z": np.ones((40, 3), np.float32)}
+    cells = {"ort": right, "torch": {**right, "y": -scores}}
+    made(tmp_path / "a", cells)
+    update(Contents(load(tmp_path / "a", reference="ort")), path)
+    made(tmp_path / "b", {**cells, "tvm": right})
+    contents = Contents(load(tmp_path / "b", reference="ort"))
+    found, own = judged(contents, path)
+    assert row_of(found, "tvm : ort, z").standing is Standing.NEW
+    assert (contents.exit_code, own) == (1, code)
 
 
 def test_a_baseline_that_knows_nothing_of_a_run_decides_nothing(tmp_path: Path):
@@ -369,16 +445,61 @@ def test_an_environment_that_fails_while_timed_is_worse(tmp_path: Path):
     assert code == 1
     row = row_of(found, "torch : ort, time")
     assert row.standing is Standing.WORSE
-    assert row.changes[0][2] == "not known"
+    assert row.changes[0] == ("candidate while timed", "came through", "FAILED CRASH while COMPILE")
+    assert row.changes[1][2] == "not known"
+    assert "torch is FAILED" in row.reasons
 
 
-def test_ratios_of_a_host_of_unknown_kind_are_never_compared(tmp_path: Path):
+WRONG_ANSWERS = {"torch": Checks(runs=60, wrong=9, problem="9 elements are outside the tolerance")}
+
+
+@pytest.mark.parametrize("how", [{"failed": {"torch": CRASHED}}, {"checks": WRONG_ANSWERS}])
+def test_no_time_for_want_of_rounds_is_not_no_time_for_a_failure(tmp_path: Path, how: dict[str, Any]):
+    """Both are INCONCLUSIVE, with no ratio: what was accepted of the first accepts nothing of the second."""
     path = tmp_path / "baseline.jsonl"
-    old = made(tmp_path / "a", slowdowns=TIMES, host={"node": "old"})
-    update(old, path)
-    found, _ = judged(made(tmp_path / "b", slowdowns=TIMES, host={"node": "old"}), path)
+    few: dict[str, Any] = {"slowdowns": TIMES, "rounds": {"measure": 1}}
+    update(made(tmp_path / "a", **few), path)
+    assert judged(made(tmp_path / "b", **few), path)[1] == 0
+    failing = made(tmp_path / "c", **few, **how)
+    found, code = judged(failing, path)
+    assert code == 1
+    assert row_of(found, "torch : ort, time").standing is Standing.WORSE
+    assert row_of(found, "tvm : ort, time").standing is Standing.SAME
+    update(failing, path)
+    assert judged(failing, path)[1] == 0, "it was accepted"
+    found, code = judged(made(tmp_path / "d", **few), path)
+    assert (row_of(found, "torch : ort, time").standing, code) == (Standing.BETTER, 0)
+
+
+def test_a_failure_while_timed_that_is_new_counts_as_without_a_baseline(tmp_path: Path):
+    path = tmp_path / "baseline.jsonl"
+    update(made(tmp_path / "a"), path)
+    crashing = made(tmp_path / "b", slowdowns=TIMES, failed={"torch": CRASHED})
+    found, code = judged(crashing, path)
     assert row_of(found, "torch : ort, time").standing is Standing.NEW
-    assert row_of(found, "torch : ort, y").standing is Standing.SAME
+    assert code == crashing.exit_code == 3
+    assert judged(made(tmp_path / "c", slowdowns=TIMES | {"torch": 0.0}), path)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("times", "code"),
+    [
+        ({"failed": {"torch": CRASHED}}, 3),
+        ({"rounds": {"measure": 1}}, 4),
+        ({"slowdowns": {"ort": 0.0, "torch": 0.5, "tvm": 0.0}}, 1),
+        ({"slowdowns": {"ort": 0.0, "torch": 0.0, "tvm": 0.0}}, 0),
+    ],
+)
+def test_times_of_a_host_of_unknown_kind_are_not_kept_and_count_as_without_a_baseline(
+    tmp_path: Path, times: dict[str, Any], code: int
+):
+    path = tmp_path / "baseline.jsonl"
+    contents = made(tmp_path / "a", **{"slowdowns": TIMES, **times}, host={"node": "old"})
+    update(contents, path)
+    assert {type(entry.value) for entry in read_baseline(path).entries} == {Agreement}
+    found, own = judged(contents, path)
+    assert set(standings(found).values()) == {Standing.SAME}
+    assert own == contents.exit_code == code
 
 
 def test_an_accelerator_is_part_of_the_host_of_what_ran_on_it(tmp_path: Path):

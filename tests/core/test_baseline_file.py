@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deltann.baseline.entries import Agreement, Entry, Failure, Key, Time
+from deltann.baseline.entries import WRONG, Agreement, Entry, Failure, Key, Time
 from deltann.baseline.file import read_baseline, write_baseline
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError
@@ -37,13 +37,15 @@ def agreements(draw) -> Agreement:
     samples = draw(st.integers(1, 1000))
     count = draw(st.none() | st.integers(0, samples))
     verdict = draw(st.sampled_from([Verdict.AGREE, Verdict.DIFFER, Verdict.INCONCLUSIVE]))
-    return Agreement(verdict, samples, count, *draw(ERRORS), problems=draw(st.integers(0, 3)))
+    off = draw(st.none() | st.integers(0, samples))
+    return Agreement(verdict, samples, count, *draw(ERRORS), problems=draw(st.integers(0, 3)), outside=off)
 
 
 @st.composite
 def times(draw) -> Time:
     low, ratio, high = sorted(draw(st.lists(POSITIVE, min_size=3, max_size=3)))
-    return Time(draw(st.sampled_from(list(TimeVerdict))), draw(st.sampled_from([None, (ratio, low, high)])))
+    sides = (draw(st.sampled_from([None, WRONG, Failure(Status.FAILED, Stage.RUN, Symptom.CRASH)])) for _ in range(2))
+    return Time(draw(st.sampled_from(list(TimeVerdict))), draw(st.sampled_from([None, (ratio, low, high)])), *sides)
 
 
 @st.composite
@@ -112,6 +114,10 @@ TIME = json.dumps(Entry(Key("m", "0", "1", "h", "torch", "ort", measured="p50"),
 CELL = json.dumps(Entry(Key("m", "0", "1", "h", "torch"), Failure(Status.FAILED)).to_json())
 
 
+def ended(**sides: object) -> str:
+    return json.dumps({**json.loads(TIME), "ended": sides})
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -132,6 +138,9 @@ CELL = json.dumps(Entry(Key("m", "0", "1", "h", "torch"), Failure(Status.FAILED)
         (changed(output=7), "'output' is no text"),
         (changed(disagreements=11), "11 of 10 samples cannot disagree"),
         (changed(disagreements=True), "unlike its kind"),
+        (changed(outside=11), "11 of 10 samples cannot be outside"),
+        (changed(outside=True), "unlike its kind"),
+        (changed(outside="absent"), "'outside' is missing"),
         (changed(samples=0), "no count"),
         (changed(problems=-1), "no count"),
         (changed(problems=0), "unlike its kind"),
@@ -145,7 +154,14 @@ CELL = json.dumps(Entry(Key("m", "0", "1", "h", "torch"), Failure(Status.FAILED)
         (TIME.replace("0.99", "-1"), "no [ratio, low, high]"),
         (TIME.replace("[1.01, 0.99, 1.03]", "2"), "no [ratio, low, high]"),
         (TIME.replace("[1.01, 0.99, 1.03]", "[true, true, true]"), "True is no number"),
+        (ended(candidate={"status": "FAILED", "stage": None}), "'symptom' is missing"),
+        (ended(candidate={"status": "OK", "stage": None, "symptom": None}), "what is OK has no entry"),
+        (ended(candidate={"status": "NOT_RUN", "stage": None, "symptom": None}), "what is NOT_RUN has no entry"),
+        (ended(both={"status": "FAILED", "stage": None, "symptom": None}), "an unknown key"),
+        (ended(), "an unknown key"),
+        (ended(candidate="FAILED"), "'ended' does not say"),
         (CELL.replace("FAILED", "OK"), "has no entry"),
+        (CELL.replace("FAILED", "OK").replace('"symptom": null', '"symptom": "MISMATCH"'), "has no entry"),
         (CELL.replace("FAILED", "TIRED"), "'TIRED' is not a valid Status"),
     ],
 )
@@ -190,6 +206,10 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path):
         ('{"deltann-baseline": 2}', ":1: version 2 is newer"),
         ('{"deltann-baseline": "1"}', ":1: no version"),
         ('{"deltann-baseline": 0}', ":1: no version"),
+        ('{"deltann-baseline": true}', ":1: no version"),
+        ('{"deltann-baseline": true, "note": "x"}', ":1: no version"),
+        ('{"deltann-baseline": 1, "note": "x"}', ":1: more than a version"),
+        ('{"deltann-baseline": 2, "note": "x"}', ":1: version 2 is newer"),
         ("PK\x03\x04", ":1: not JSON"),
     ],
 )

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deltann.baseline.change import FACTOR, PEAK_FACTOR, Direction, agreement_changes
+from deltann.baseline.change import FACTOR, PEAK_FACTOR, Direction, agreement_changes, time_changes
 from deltann.baseline.drift import Drift, Row, Standing
-from deltann.baseline.entries import Agreement
+from deltann.baseline.entries import Agreement, Time
 from deltann.baseline.file import read_baseline, write_baseline
 from deltann.comparison.verdict import Verdict
 from deltann.report.baseline import drift_parts
+from deltann.timing.verdict import MARGIN, TimeVerdict
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "baselines.md").read_text()
 
@@ -59,3 +60,16 @@ def test_the_numbers_of_the_rules_are_those_of_the_code():
     assert labels(5, 25) == {Direction.WORSE}
     assert f"more than {FACTOR:g} times at the median" in PAGE
     assert f"more than {PEAK_FACTOR:g}\n  times at the largest" in PAGE
+    assert "1,000 samples\n  1 → 5 is SAME, and 1 → 9 is WORSE" in PAGE
+    for count, expected in ((5, set()), (9, {Direction.WORSE})):
+        sides = (Agreement(Verdict.DIFFER, 1000, outside=number) for number in (1, count))
+        assert {change.direction for change in agreement_changes(*sides, atol=0)} == expected
+
+
+def test_the_change_of_a_time_that_is_found_is_the_one_that_the_page_names():
+    assert MARGIN == 0.05
+    assert "(`--margin`, 5 % unless told)" in PAGE
+    assert "intervals of ±2 % in both runs a change that measures 9 % is found, and one of 7 % is not" in PAGE
+    for ratio, expected in ((1.09, [Direction.WORSE]), (1.07, [])):
+        sides = (Time(TimeVerdict.EQUIVALENT, (at, at * 0.98, at * 1.02)) for at in (1.0, ratio))
+        assert [change.direction for change in time_changes(*sides, MARGIN)] == expected

@@ -1,4 +1,4 @@
-"""Which of a pair's outputs its verdict rests on."""
+"""Which of a pair's outputs its verdict rests on, and the reasons of each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import deltann
-from deltann.by_output import output_verdicts
-from deltann.comparison.verdict import Verdict
+from deltann.comparison.output import compare_outputs
+from deltann.comparison.vacuity import ONE_SAMPLE
+from deltann.comparison.verdict import Judgement, Verdict, judge
 from deltann.criteria import Criteria
 from deltann.outcome import Outcome, Status
 from deltann.testing.stored import write_repeats, write_run
@@ -20,6 +21,10 @@ FLIPPED = np.concatenate([np.roll(SCORES[:2], 1, axis=1), SCORES[2:]])
 AGREE, DIFFER, INCONCLUSIVE = Verdict.AGREE, Verdict.DIFFER, Verdict.INCONCLUSIVE
 
 
+def by_output(pair):
+    return {name: judgement.verdict for name, judgement in pair.judgement.outputs.items()}
+
+
 @pytest.fixture
 def verdicts(tmp_path):
     """The pair's verdict and that of each output, of environments `torch` and, as the reference, `ort`."""
@@ -30,7 +35,7 @@ def verdicts(tmp_path):
             write_repeats(run, "torch", [repeats] * 2)
         result = deltann.load(run)
         (pair,) = result.compared
-        return pair.judgement.verdict, output_verdicts(result, pair)
+        return pair.judgement.verdict, by_output(pair)
 
     return of
 
@@ -95,10 +100,34 @@ def test_a_rate_that_may_be_chance_among_so_many_pairs_is_not_above_the_limit(tm
     result = deltann.load(run)
     (pair,) = [pair for pair in result.compared if pair.judged and str(pair.candidate) == "tvm"]
     assert pair.judgement.verdict is INCONCLUSIVE
-    assert output_verdicts(result, pair) == {"y": INCONCLUSIVE}
+    assert by_output(pair) == {"y": INCONCLUSIVE}
 
 
 def test_without_a_comparison_there_is_none(tmp_path):
     cells = {"ort": {"y": SCORES}, "torch": Outcome(Status.UNSUPPORTED, reason="no")}
     result = deltann.load(write_run(tmp_path / "run", cells))
-    assert output_verdicts(result, result.compared[0]) == {}
+    assert by_output(result.compared[0]) == {}
+
+
+def test_the_reasons_of_each_are_its_own_and_those_of_all(tmp_path):
+    one = {"y': ": SCORES[:1], "boxes": BOXES[:1], "gone": BOXES[:1]}
+    other = {"y': ": -SCORES[:1], "boxes": BOXES[:1]}
+    run = write_run(tmp_path / "run", {"ort": one, "torch": other}, criteria=Criteria("ort"))
+    (pair,) = deltann.load(run).compared
+    found = pair.judgement.outputs
+    assert list(found) == ["y': ", "boxes", "gone"]
+    assert "1 of 1 labels differ beyond rounding" in found["y': "].reasons
+    assert found["boxes"].reasons == (ONE_SAMPLE,)
+    assert found["gone"].reasons == ("output 'gone' is in ort only",)
+    assert set(pair.judgement.reasons) >= {"output 'y': ': 1 of 1 labels differ beyond rounding",
+                                           ONE_SAMPLE}  # fmt: skip
+
+
+def test_what_is_wrong_with_the_pair_as_a_whole_is_so_of_each():
+    whole, short = {"y": SCORES, "boxes": BOXES}, {"y": SCORES, "boxes": BOXES[:39]}
+    found = judge(compare_outputs(short, whole)).outputs
+    problem = "the outputs of a have different sample counts: [39, 40]"
+    assert found["y"] == Judgement(DIFFER, (problem,))
+    assert found["boxes"].verdict is DIFFER
+    assert problem in found["boxes"].reasons
+    assert {judgement.verdict for judgement in judge(compare_outputs(whole, whole)).outputs.values()} == {AGREE}

@@ -16,15 +16,21 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import deltann
+from deltann.comparison.evidence import Arbitration
 from deltann.errors import UsageError
+from deltann.findings import findings
 from deltann.native.calling import arguments, leaves, output_names, positional
 from deltann.outcome import Status, Symptom
 from deltann.report.console import print_result
 from deltann.report.contents import load_contents
+from deltann.report.html import to_html
 from deltann.report.json import document
+from deltann.report.junit import to_junit
+from deltann.report.markdown import to_markdown
 from deltann.store import Cell, open_run
 from deltann.testing.faulty import ENTRY
 from deltann.testing.registration import registered
+from deltann.testing.stored import write_arbitration
 from deltann.timing.pairs import pairs_of
 
 BACKENDS = ["reference", "faulty"]
@@ -149,7 +155,61 @@ def test_a_wrong_export_differs_and_the_object_stands_alone(dense, samples, tmp_
     verdicts = {(str(pair.candidate), str(pair.reference)): pair.judgement.verdict for pair in result.compared}
     assert verdicts["reference", "native"] == verdicts["faulty", "native"] == "DIFFER"
     assert verdicts["faulty", "reference"] == "AGREE"
-    assert [blame.names for blame in result.blamed] == [("native",)]
+    assert [(blame.names, blame.cells, blame.sure) for blame in result.blamed] == [
+        (("the export",), ("native",), "majority alone")
+    ]
+
+
+def arbitrated(result, exact, native=None):
+    """The run with the arbiter's outputs `exact`, read anew; `native`: what the object gave, in place of its own."""
+    every = np.arange(len(exact))
+    write_arbitration(
+        result.run, Arbitration("other[precision=float64]", every, len(every), {"y": exact}, {"y": np.float32(exact)})
+    )
+    if native is not None:
+        np.save(result.run.outputs_folder(Cell("native")) / "0.npy", native.astype(np.float32))
+    return deltann.load(result.run.folder)
+
+
+@pytest.mark.parametrize(("does", "names"), [("wrong", [("the export",)]), ("", [])])
+def test_a_broken_export_is_blamed_and_the_object_never(dense, samples, tmp_path, does, names):
+    """The arbiter evaluates what was exported: all that ran it agree with that, and the object alone does not."""
+    result = deltann.compare(dense(does), BACKENDS, inputs=samples, batch_size=7, out=tmp_path / "run")
+    weight = dense().weight.astype(np.float64) * (1.5 if does else 1)
+    result = arbitrated(result, samples.astype(np.float64) @ weight)
+    assert [blame.names for blame in result.blamed] == names
+    assert [blame.sure for blame in result.blamed] == ["arbiter and majority"] * len(names)
+    contents = load_contents(tmp_path / "run")
+    console = Console(width=300)
+    with console.capture() as captured:
+        print_result(contents.result, console)
+    texts = [captured.get(), to_markdown(contents), to_junit(contents), to_html(contents)]
+    texts += ["\n".join(finding.text for finding in findings(contents))]
+    assert [("the export" in text and "native is the model itself" in text) for text in texts] == [bool(names)] * 5
+    assert not any("native: wrong" in text for text in texts)
+    told = document(contents)["blamed"]
+    assert [(blame["cells"], blame["export"]) for blame in told] == [([], True)] * len(names)
+
+
+def test_an_engine_that_is_wrong_is_blamed_beside_a_sound_export(dense, samples, tmp_path):
+    result = deltann.compare(dense(), BACKENDS, inputs=samples, batch_size=7, out=tmp_path / "run")
+    file = result.run.outputs_folder(Cell("faulty")) / "0.npy"
+    np.save(file, np.load(file) * np.float32(1.5))
+    result = arbitrated(result, samples.astype(np.float64) @ dense().weight.astype(np.float64))
+    assert [(blame.names, blame.sure) for blame in result.blamed] == [(("faulty",), "arbiter and majority")]
+
+
+def test_labels_of_the_object_that_its_export_does_not_choose_are_not_the_wrong_ones(dense, samples, tmp_path):
+    """The best class of the exported one is another on every sample; of engines that would be their fault."""
+    result = deltann.compare(dense(), BACKENDS, inputs=samples, batch_size=7, task="classification", out=tmp_path / "r")
+    exact = samples.astype(np.float64) @ dense().weight.astype(np.float64)
+    flipped = arbitrated(result, exact, native=exact[:, ::-1])
+    flips = {str(pair.reference): pair.comparison.outputs[0].classification.flips for pair in flipped.compared}
+    assert flips["native"]
+    assert {(flip.kind, flip.wrong) for flip in flips["native"]} == {("fault", None)}
+    assert not flips["reference"]
+    assert [blame.names for blame in flipped.blamed] == [("the export",)]
+    assert "labels differ beyond rounding" in " ".join(flipped.compared[0].judgement.reasons)
 
 
 def test_reports_show_it_as_any_environment(dense, samples, tmp_path):

@@ -278,6 +278,92 @@ def test_times_without_their_document_are_missed(run: Path) -> None:
     contents = load_contents(run)
     assert contents.timing is None
     assert "timing.json is missing" in contents.result.missing[-1]
+    # Of a run of old, which does not say that it was timed, the rounds do.
+    changed(run, timed=False)
+    assert load_contents(run).result.missing == contents.result.missing
+
+
+def test_times_that_are_gone_are_missed(run: Path) -> None:
+    shutil.rmtree(run / "timing")
+    contents = load_contents(run)
+    assert "timing.json is missing; measure again" in contents.result.missing[-1]
+    assert contents.exit_code == 4
+    changed(run, timed=False)
+    assert load_contents(run).exit_code == 0
+
+
+def test_times_that_did_not_end_are_missed(run: Path) -> None:
+    path = run / "timing" / "timing.json"
+    write_json(path, {**json.loads(path.read_text()), "complete": False})
+    contents = load_contents(run)
+    assert contents.timing is not None
+    assert "the times: measuring did not end; to go on: deltann bench --out" in contents.result.missing[-1]
+    assert (contents.exit_code, contents.timing.exit_code) == (4, 4)
+    text = shown(contents)
+    assert text.startswith("INCOMPLETE: the times: measuring did not end")
+    assert "Measuring was interrupted; to go on" in text
+
+
+@settings(max_examples=EXAMPLES // 2, deadline=None)
+@given(data=st.data())
+def test_any_folder_may_be_gone(whole: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folders = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_dir())
+    gone = data.draw(st.lists(st.sampled_from(folders), min_size=1, max_size=3), "gone")
+    folder = linked(whole, tmp_path_factory)
+    try:
+        for part in gone:
+            shutil.rmtree(folder / part, ignore_errors=True)
+        contents = load_contents(folder)
+        assert contents.result.missing
+        assert contents.exit_code == 4
+        document(contents)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "cells",
+        "cells/model/ort",
+        "cells/model/ort/cell.json",
+        "outputs",
+        "outputs/model",
+        "outputs/model/ort",
+        "outputs/model/ort/0.npy",
+        "outputs/model/ort/outputs.json",
+        "outputs/model/ort/times.npy",
+        "evidence",
+        "timing",
+        "samples.parquet",
+    ],
+)
+@pytest.mark.parametrize("where", ["outside", "inside", "itself"])
+def test_links_are_followed_within_the_run_alone(run: Path, tmp_path: Path, part: str, where: str) -> None:
+    place = run / part
+    kept = run / "kept" if where == "inside" else tmp_path / "kept"
+    shutil.move(place, kept)
+    place.symlink_to(place if where == "itself" else kept)
+    missing = " ".join(load_contents(run).result.missing)
+    if where == "inside":
+        assert missing == ""
+    else:
+        assert ("leads out of the run" if where == "outside" else "leads nowhere") in missing
+
+
+def test_the_folder_of_a_run_may_be_a_link(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(run)
+    assert load_contents(tmp_path / "link").result.missing == ()
+
+
+@pytest.mark.parametrize("where", ["neighbour", "itself"])
+def test_a_document_that_is_a_link_out_of_the_run_is_refused(run: Path, tmp_path: Path, where: str) -> None:
+    kept = tmp_path / "neighbour.json"
+    shutil.move(run / "run.json", kept)
+    (run / "run.json").symlink_to(kept if where == "neighbour" else run / "run.json")
+    for partial in (False, True):
+        with pytest.raises(UsageError, match=r"run\.json (leads out of the run|is a link that leads nowhere)"):
+            open_run(run, partial)
 
 
 def test_a_link_out_of_the_run_is_not_followed(run: Path, tmp_path: Path) -> None:

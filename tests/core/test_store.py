@@ -110,6 +110,19 @@ def test_another_request_does_not(unfinished, part, value, named):
         create_run(unfinished.folder, {**unfinished.document, part: value})
 
 
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_nothing_is_written_through_a_link_out_of_the_run(unfinished, tmp_path, where):
+    kept = (tmp_path if where == "outside" else unfinished.folder) / "kept"
+    (unfinished.folder / "cells").rename(kept)
+    (unfinished.folder / "cells").symlink_to(kept)
+    if where == "inside":
+        assert create_run(unfinished.folder, unfinished.document).status is RunStatus.RUNNING
+        return
+    for write in (check_writable, lambda folder: create_run(folder, unfinished.document)):
+        with pytest.raises(UsageError, match="cells leads out of the run: refused; choose another --out"):
+            write(unfinished.folder)
+
+
 def test_a_finished_run_is_left_alone(tmp_path):
     run = write_run(tmp_path / "run", {"ort": Outcome(Status.UNSUPPORTED)})
     with pytest.raises(UsageError, match="finished run"):
@@ -206,6 +219,7 @@ def _changed(document, path, value):
         ("cells", [{"environment": "../ort", "role": "model"}]),
         ("map_outputs", None),
         ("status", "done"),
+        ("timed", "yes"),
     ],
 )
 def test_a_document_that_is_not_what_it_should_be_is_damaged(tmp_path, path, value):

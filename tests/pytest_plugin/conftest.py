@@ -10,7 +10,8 @@ import pytest
 
 # Before pytester looks which modules are loaded: it unloads the others after each run, which numpy does not survive.
 import deltann.pytest_plugin.ending
-import deltann.pytest_plugin.summary  # noqa: F401
+import deltann.pytest_plugin.summary
+import deltann.report.html.page  # noqa: F401
 from deltann.testing.faulty import ENTRY
 from deltann.testing.models import MODELS
 from deltann.testing.registration import registered

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 import deltann
 from deltann.comparison.verdict import Verdict
+from deltann.criteria import Criteria
 from deltann.errors import UsageError
 from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.pytest_plugin.assessment import assess
-from deltann.pytest_plugin.known import KnownFailure
+from deltann.pytest_plugin.known import KINDS, KnownFailure
 from deltann.report.contents import Contents
 from deltann.testing.stored import write_run
 from deltann.testing.times import write_times
@@ -150,10 +151,69 @@ def test_what_could_not_be_told_fails_and_no_mark_excuses_it(contents):
         assert "INCONCLUSIVE" in failure
 
 
-def test_the_same_code_twice_is_no_agreement(contents):
-    facts = {name: {"version": "1", "artifact": "a" * 64} for name in ("ort", "ort-O2")}
-    found = contents({"ort": GOOD, "ort-O2": GOOD}, facts=facts)
-    assert assess(found).failures == ("INCONCLUSIVE: only environments that ran the very same thing were compared",)
+SAME = {name: {"version": "1", "artifact": "a" * 64} for name in ("ort", "ort-O2")}
+NOTHING = "INCONCLUSIVE: only environments that ran the very same thing were compared"
+
+
+@pytest.mark.parametrize("third", [None, CRASH, UNSUPPORTED, MISSING, BAD])
+def test_the_same_code_twice_is_no_agreement_whatever_is_excused_or_missing_beside_it(contents, third):
+    cells = {"ort": GOOD, "ort-O2": GOOD} | ({} if third is None else {"tvm": third})
+    found = assess(contents(cells, facts=SAME), [KNOWN])
+    assert found.failures == (NOTHING,)
+    assert bool(found.met) == (third not in (None, MISSING)), "its own failure is excused all the same"
+
+
+def test_the_same_code_twice_is_no_failure_where_a_third_agrees(contents):
+    cells = {"ort": GOOD, "ort-O2": GOOD, "tvm": GOOD}
+    assert assess(contents(cells, facts=SAME)).failures == ()
+    slower = contents(cells, {"ort": 0.0, "ort-O2": 0.0, "tvm": 0.5}, facts=SAME)
+    found = assess(slower, [KNOWN])
+    assert (found.failures, found.met) == ((), {KNOWN}), "it was slower, and agreed"
+
+
+def test_one_that_is_left_alone_by_what_is_excused_or_missing_is_no_failure(contents):
+    for third in (CRASH, MISSING, BAD):
+        assert assess(contents({"ort": GOOD, "tvm": third}), [KNOWN]).failures == ()
+    # Nor are two that were never to be held against each other.
+    cells, criteria = {"torch": GOOD, "ort": GOOD, "tvm": MISSING}, Criteria(reference="tvm")
+    assert assess(contents(cells, criteria=criteria)).failures == ()
+
+
+FAILING = {
+    "UNSUPPORTED": {"torch": GOOD, "ort": GOOD, "tvm": UNSUPPORTED},
+    "FAILED": {"torch": GOOD, "ort": GOOD, "tvm": CRASH},
+    "DIFFER": {"torch": GOOD, "ort": GOOD, "tvm": BAD},
+    "REGRESSION": {"torch": GOOD, "tvm": GOOD},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("admitted", KINDS)
+def test_a_mark_excuses_the_kinds_it_names_and_no_other(contents, kind, admitted):
+    found = contents(FAILING[kind], {"torch": 0.0, "tvm": 0.5} if kind == "REGRESSION" else None)
+    for raises in (frozenset([admitted]), frozenset([admitted, KINDS[0]])):
+        known = KnownFailure("tvm", "why", raises=raises)
+        judged = assess(found, [known])
+        assert judged.met == ({known} if kind in raises else frozenset())
+        assert bool(judged.failures) == (kind not in raises)
+        told = f"the known failure of tvm: why excuses {', '.join(sorted(raises))} alone"
+        assert (told in judged.failures) == (kind not in raises)
+    assert assess(found, [KNOWN]).failures == (), "one that names none excuses any"
+
+
+def test_of_two_marks_each_is_held_to_its_own_kind(contents):
+    both = [KnownFailure("tvm", kind, raises=frozenset([kind])) for kind in ("DIFFER", "FAILED")]
+    found = assess(contents(FAILING["DIFFER"]), both)
+    assert (found.failures, found.met, found.unmet) == ((), {both[0]}, {both[1]})
+
+
+def test_beside_a_missing_one_a_failure_that_does_not_happen_is_unmet(contents):
+    cells = {"torch": GOOD, "tvm": GOOD, "iree": MISSING}
+    assert assess(contents(cells), [KNOWN]).unmet == {KNOWN}
+    # They may both differ from the one that is missing.
+    both = [KNOWN, KnownFailure("torch", "as bad")]
+    assert assess(contents(cells), both).unmet == frozenset()
+    assert assess(contents({"torch": GOOD, "tvm": GOOD}), both).unmet == set(both)
 
 
 def test_being_slower_fails_and_is_excused_by_its_own_mark(contents):
@@ -172,17 +232,21 @@ def test_being_as_fast_is_no_failure(contents):
     assert found.failures == ()
     assert found.unmet == {KNOWN}
     # It may be the slowness that is known, of which nothing was seen.
-    assert assess(contents({"torch": GOOD, "tvm": GOOD}), [KNOWN], untimed=True).unmet == frozenset()
+    agree = contents({"torch": GOOD, "tvm": GOOD})
+    assert assess(agree, [KNOWN], untimed=True).unmet == frozenset()
+    # What does not need times is known without them.
+    known = KnownFailure("tvm", "why", raises=frozenset(["DIFFER"]))
+    assert assess(agree, [known], untimed=True).unmet == {known}
 
 
-KINDS = {"good": GOOD, "bad": BAD, "crash": CRASH, "unsupported": UNSUPPORTED, "missing": MISSING}
+CELLS = {"good": GOOD, "bad": BAD, "crash": CRASH, "unsupported": UNSUPPORTED, "missing": MISSING}
 
 
-@given(st.lists(st.sampled_from(sorted(KINDS)), min_size=2, max_size=4), st.booleans())
+@given(st.lists(st.sampled_from(sorted(CELLS)), min_size=2, max_size=4), st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_but_agreement_passes(tmp_path_factory, kinds, known):
     names = ("torch", "ort", "tvm", "iree")
-    cells = {name: KINDS[kind] for name, kind in zip(names, kinds, strict=False)}
+    cells = {name: CELLS[kind] for name, kind in zip(names, kinds, strict=False)}
     result = deltann.load(write_run(tmp_path_factory.mktemp("any") / "run", cells))
     found = assess(Contents(result), [KNOWN] if known else [])
     assert bool(result.exit_code) == bool(found.failures or found.missing or found.met)

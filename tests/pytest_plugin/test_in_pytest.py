@@ -111,6 +111,57 @@ def test_a_difference_counts_where_another_backend_is_missing(project):
     done.stdout.fnmatch_lines(["E *faulty-wrong and reference DIFFER: *"])
 
 
+ABSENT = ["reference", "faulty", "faulty[status=UNAVAILABLE]"]
+
+
+def test_a_missing_backend_hides_nothing_that_comes_after(project):
+    done = project(
+        calling(ABSENT, "test_differs")
+        + CALL.format(["reference", "faulty-wrong"])
+        + calling(ABSENT, "test_asserts")
+        + "    assert MODEL is None\n"
+        + calling(ABSENT, "test_misspelt", '@known_failure("faulti", reason="wrong")')
+        + calling(ABSENT, "test_unmet", '@known_failure("faulty", reason="it was wrong once")')
+        + calling(ABSENT, "test_passes")
+        + CALL.format(["reference", "faulty"])
+    )
+    done.assert_outcomes(failed=4, skipped=1)
+    done.stdout.fnmatch_lines(
+        [
+            "E *faulty-wrong and reference DIFFER: *",
+            "*Captured deltann call*",  # why a result may be without the outputs that a body looks for
+            "faulty[[]status=UNAVAILABLE] is UNAVAILABLE: injected*",
+            "*AssertionError: assert * is None",
+            "the known failure of faulti: wrong: this test compares *",
+            "the known failure of faulty: it was wrong once did not happen: take the mark away",
+            "SKIPPED [[]1] test_models.py:*: faulty[[]status=UNAVAILABLE] is UNAVAILABLE: injected*",
+        ]
+    )
+
+
+def test_what_is_missing_is_seen_wherever_it_was_compared(project):
+    done = project(
+        f"""
+@pytest.fixture
+def before(deltann):
+    return deltann.assert_agree(MODEL, {ABSENT}, inputs="random:4")
+
+@pytest.fixture
+def after(deltann):
+    yield
+    deltann.assert_agree(MODEL, {ABSENT}, inputs="random:4")
+
+def test_before(before):
+    assert len(before.cells) == 3
+
+def test_after(after):
+    pass
+"""
+    )
+    done.assert_outcomes(skipped=1, passed=1, errors=1)
+    done.stdout.fnmatch_lines(["E *UsageError: the test is over: *"])
+
+
 MARKED = """
 @pytest.mark.deltann(model=MODEL, backends=["reference", "faulty", "faulty-wrong"], inputs="random:4")
 """
@@ -142,16 +193,38 @@ def test_known_failures_are_strict(project):
         + calling(["reference", "faulty"], "test_misspelt", '@known_failure("faulti", reason="wrong")')
         + calling(["reference", "faulty"], "test_unreadable", '@known_failure("faulty", reason="")')
         + '@known_failure("faulty", reason="x")\ndef test_nothing():\n    pass\n'
+        + calling(["reference", "faulty"], "test_native", '@known_failure("native", reason="the file is no object")')
+        + calling(
+            ["reference", "faulty-wrong"], "test_kind", '@known_failure("faulty-wrong", reason="x", raises="FAILED")'
+        )
     )
-    done.assert_outcomes(failed=4)
+    done.assert_outcomes(failed=6)
     done.stdout.fnmatch_lines(
         [
             "the known failure of faulty: it was wrong once did not happen: take the mark away",
             "the known failure of faulti: wrong: this test compares faulty, reference alone",
             "E *UsageError: known_failure of faulty: say why it fails*",
             "the test is marked, and compared nothing: call deltann.assert_agree()",
+            "the known failure of native: the file is no object: this test compares faulty, reference alone",
+            "E *the known failure of faulty-wrong: x excuses FAILED alone",
         ]
     )
+
+
+def test_a_known_failure_of_one_kind(project):
+    mark = '@known_failure("faulty-wrong", reason="wrong by design", raises="DIFFER")'
+    project(calling(["reference", "faulty-wrong"], head=mark)).assert_outcomes(xfailed=1)
+
+
+def test_native_is_none_of_the_environments_that_the_command_line_could_choose(project):
+    source = """
+@known_failure("native", reason="the file is no object")
+def test_it(deltann):
+    deltann.assert_agree(MODEL, inputs="random:4")
+"""
+    done = project(source, "--deltann-backends", "reference,faulty")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*native*"])
 
 
 @pytest.mark.parametrize(("until", "outcome"), [(">={}", "failed"), (">{}", "xfailed")])
@@ -191,6 +264,7 @@ def test_a_choice_that_cannot_be_read_is_refused_at_once(project, specs, message
         (MARKED + "def test_it():\n    pass\n", "takes the fixture of that name"),
         (MARKED + MARKED + "def test_it(deltann):\n    pass\n", "has one mark"),
         ("@pytest.mark.deltann(MODEL)\ndef test_it(deltann):\n    pass\n", "the mark is written"),
+        (MARKED.replace('["ref', 'iter(["ref').replace("],", "]),") + "def test_it(deltann):\n    pass\n", "iterator"),
         ("@pytest.mark.deltann(model=MODEL, backends='A')\ndef test_it(deltann):\n    pass\n", "cannot read"),
     ],
 )
@@ -253,31 +327,41 @@ NO_PAGE = "deltann.report.html.page.find_spec"
 
 
 def test_reports_are_kept_and_replaced(project, pytester, monkeypatch):
-    source = """
-def test_it(deltann):
-    for _ in range(2):
-        deltann.assert_agree(MODEL, ["reference", "faulty"], inputs="random:4")
-"""
+    source = calling(["reference", "faulty"])
     # Not in this process: matplotlib does not survive being unloaded.
     done = project(source, "--deltann-report", "reports", process=True)
     done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(["*= deltann =*", "2 runs with reports in reports"])
-    first, second = sorted((pytester.path / "reports").iterdir())
-    assert second.name == f"{first.name}-2"
-    assert first.name.startswith("test_models.py_test_it-")
-    for folder in (first, second):
-        assert names(folder) == {"run", "report.json", "report.html"}
-        assert json.loads((folder / "report.json").read_text())["verdict"] == "AGREE"
-        assert "classifier.onnx" in (folder / "report.html").read_text()
+    done.stdout.fnmatch_lines(["*= deltann =*", "1 run with reports in reports"])
+    (folder,) = (pytester.path / "reports").iterdir()
+    assert folder.name.startswith("test_models.py_test_it-")
+    assert names(folder) == {"run", "report.json", "report.html"}
+    assert json.loads((folder / "report.json").read_text())["verdict"] == "AGREE"
+    assert "classifier.onnx" in (folder / "report.html").read_text()
 
     monkeypatch.setattr(NO_PAGE, lambda _name: None)
     done = project(source.replace("random:4", "random:5"), "--deltann-report", "reports")
     done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(["2 runs with reports in reports", "*pip install 'deltann[[]html]'"])
-    for folder in (first, second):
-        assert names(folder) == {"run", "report.json"}, "the page of another run must not stay"
-        document = json.loads((folder / "report.json").read_text())
-        assert document["request"]["inputs"]["source"] == "random:5"
+    done.stdout.fnmatch_lines(["1 run with reports in reports", "*pip install 'deltann[[]html]'"])
+    assert names(folder) == {"run", "report.json"}, "the page of another run must not stay"
+    document = json.loads((folder / "report.json").read_text())
+    assert document["request"]["inputs"]["source"] == "random:5"
+
+
+def test_each_comparison_of_a_test_has_a_folder_which_goes_when_there_are_fewer(project, pytester, monkeypatch):
+    monkeypatch.setattr(NO_PAGE, lambda _name: None)
+    one = calling(["reference", "faulty"])
+    done = project(one + 2 * CALL.format(["reference", "faulty"]), "--deltann-report", "reports")
+    done.stdout.fnmatch_lines(["3 runs with reports in reports"])
+    folders = sorted((pytester.path / "reports").iterdir())
+    assert [folder.name for folder in folders[1:]] == [f"{folders[0].name}-2", f"{folders[0].name}-3"]
+    assert all(names(folder) == {"run", "report.json"} for folder in folders)
+    (folders[2] / "mine.txt").write_text("mine")
+    mine = folders[0].with_name(f"{folders[0].name}-4") / "run"
+    mine.mkdir(parents=True)
+    project(one, "--deltann-report", "reports").assert_outcomes(passed=1)
+    assert names(folders[0].parent) == {folders[0].name, folders[2].name, mine.parent.name}
+    assert names(folders[2]) == {"mine.txt"}, "what is not ours stays"
+    assert mine.is_dir()
 
 
 def names(folder):

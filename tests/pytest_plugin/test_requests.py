@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError
 from deltann.native import NATIVE as THEIRS
-from deltann.pytest_plugin.known import KnownFailure, known_failure, known_failures
+from deltann.outcome import Status
+from deltann.pytest_plugin.known import KINDS, KnownFailure, known_failure, known_failures
 from deltann.pytest_plugin.request import NATIVE, Share, read_request, shares
+from deltann.timing.verdict import TimeVerdict
 
 MODEL = "resnet50.onnx"
 
@@ -121,6 +124,15 @@ def test_the_share_is_what_is_compared():
         ask({"backends": "iree"}, share=Share("ort", "torch"), **mark.kwargs)
 
 
+def test_a_mark_s_iterator_would_be_used_up_and_is_refused():
+    for name in ("backends", "classes"):
+        once = {"backends": ["torch", "ort"], name: iter(["torch", "ort"])}
+        with pytest.raises(UsageError, match=f"{name}= is an iterator, .*: give a list"):
+            shares(marked(model=MODEL, **once), None)
+    many = marked(model=iter([]), backends=("torch", "ort"))  # a model is what it is
+    assert shares(many, None) == shares(many, None)
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
@@ -151,6 +163,16 @@ def test_known_failures_are_read():
     assert known_failures(Marked(pytest.mark.skip)) == ()
 
 
+def test_the_kinds_of_a_known_failure_are_those_that_reports_name():
+    item = Marked(
+        known_failure("tvm", reason="why", raises="DIFFER"),
+        known_failure("ort", reason="why", raises=(kind for kind in [Status.FAILED, Status.UNSUPPORTED])),
+    )
+    for _ in range(2):  # an iterator too
+        assert [known.raises for known in known_failures(item)] == [{"DIFFER"}, {"FAILED", "UNSUPPORTED"}]
+    assert set(KINDS) == {Status.UNSUPPORTED, Status.FAILED, Verdict.DIFFER, TimeVerdict.REGRESSION}
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
@@ -159,6 +181,13 @@ def test_known_failures_are_read():
         (known_failure("tvm", reason="why", until="1.2"), "until='1.2' names no versions"),
         (known_failure("tvm", reason="why", until=""), "until='' names no versions"),
         (known_failure("tvm", reason="why", until=1.2), "until=1.2 names no versions"),
+        (
+            known_failure("tvm", reason="why", raises="SLOWER"),
+            "raises='SLOWER' is not one or more of UNSUPPORTED, FAILED",
+        ),
+        (known_failure("tvm", reason="why", raises=["DIFFER", "AGREE"]), "is not one or more of"),
+        (known_failure("tvm", reason="why", raises=()), "is not one or more of"),
+        (pytest.mark.deltann_known_failure("tvm", reason="why", raises=5), "raises=5 is not one or more of"),
         (pytest.mark.deltann_known_failure(reason="why"), "is written deltann.known_failure"),
         (pytest.mark.deltann_known_failure("tvm", reason="why", till=">1"), "is written deltann.known_failure"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 import deltann
 from deltann.criteria import Criteria
+from deltann.environment import Environment
 from deltann.outcome import Outcome, Stage, Status
 from deltann.report.classes import Basis, ClassRow, per_class
 from deltann.testing.stored import write_against, write_run
@@ -68,6 +69,14 @@ def test_the_reference_goes_before_the_majority(rows):
     cells = {"ort": scores(0), "torch": scores(3), "tvm": scores(0)}
     (row,) = rows(cells, criteria=Criteria(reference="torch"))
     assert (row.label, row.counts, row.by) == (3, {"ort": 1, "torch": 0, "tvm": 1}, "torch")
+
+
+def test_the_reference_may_be_spelt_in_any_way(rows):
+    name = str(Environment.parse("torch[threads=1,precision=float32]"))
+    assert name != "torch[threads=1,precision=float32]"
+    cells = {"ort": scores(0), name: scores(3), "tvm": scores(0)}
+    (row,) = rows(cells, criteria=Criteria(reference="torch[threads=1,precision=float32]"))
+    assert (row.label, row.basis, row.by) == (3, Basis.REFERENCE, name)
 
 
 def test_nothing_is_told_where_all_agree_or_nobody_has_scores(rows, tmp_path):

@@ -188,8 +188,34 @@ def test_what_is_missing_of_a_run_is_an_error(tmp_path):
     for file in run.outputs_folder(run.cells[2]).iterdir():
         file.write_bytes(file.read_bytes()[:10])
     found = findings(load_contents(run.folder))
-    assert any(one.level is Level.ERROR and one.title == "the run is incomplete" for one in found)
-    assert any(one.level is Level.ERROR and one.cells == ("tvm",) for one in found)
+    assert (found[0].level, found[0].title, found[0].cells) == (Level.ERROR, "the run is incomplete", ("tvm",))
+    assert "tvm: its outputs are missing or damaged" in found[0].text
+    assert [one.title for one in found if "tvm" in one.cells] == ["the run is incomplete"], "it is told of once"
+
+
+def test_what_is_missing_comes_before_any_number_of_failures(tmp_path):
+    cells = {"ort": {"y": SCORES}, "torch": {"y": SCORES}, "tvm": {"y": SCORES}, "iree": {"y": SCORES}}
+    crashed = {f"ort[threads={number}]": CRASH for number in range(1, 14)}
+    run = write_run(tmp_path / "run", {**cells, **crashed})
+    for cell in run.cells[2:4]:
+        for file in run.outputs_folder(cell).iterdir():
+            file.write_bytes(file.read_bytes()[:10])
+    found = findings(load_contents(run.folder))
+    assert [one.title for one in found][:2] == ["the run is incomplete", "ort[threads=1]: FAILED CRASH while RUN"]
+    assert found[0].cells == ("tvm", "iree")
+    assert len(found[0].text.splitlines()) == 2
+    assert len([one for one in found if one.title.endswith("FAILED CRASH while RUN")]) == 13
+
+
+@pytest.mark.parametrize(("standing", "level"), [(Standing.SAME, Level.NOTICE), (Standing.WORSE, Level.ERROR)])
+def test_a_failure_while_timed_that_the_baseline_accepts_is_a_notice(tmp_path, standing, level):
+    run = write_run(tmp_path / "run", {"ort": {"y": SCORES}, "torch": {"y": SCORES * (1 + 1e-6)}})
+    write_times(run, {"ort": 0.0, "torch": 0.0}, failed={"torch": CRASH})
+    time = Time(TimeVerdict.INCONCLUSIVE, None, Failure(Status.FAILED, Stage.RUN, Symptom.CRASH))
+    rows = ((entry("torch", "ort", value=time), standing), (entry("torch", "ort", "y"), Standing.SAME))
+    told = {one.title: one.level for one in findings(replace(load_contents(run.folder), drift=drift(*rows)))}
+    known = " (accepted by the baseline)" if level is Level.NOTICE else ""
+    assert told[f"torch: FAILED CRASH while it was timed{known}"] is level
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from deltann.outcome import Outcome, Stage, Status, Symptom
 from deltann.report.contents import load_contents
 from deltann.report.junit import to_junit
 from deltann.report.text import printable
+from deltann.store import write_json
 from deltann.testing.stored import write_against, write_run
-from deltann.testing.times import write_times
+from deltann.testing.times import HOST, write_times
 from deltann.timing.verdict import TimeVerdict
 
 RNG = np.random.default_rng(6)
@@ -292,6 +294,39 @@ def test_accepted_failures_and_slowdowns_are_skipped(cases):
     found = cases(cells, times={"ort": 0.0, "torch": 0.5}, drift=drift(*rows))
     assert found["tvm"] == ("skipped", "CRASH")
     assert found["torch / time"] == ("skipped", "REGRESSION")
+
+
+def test_outputs_of_any_name_stand_beside_times_and_a_baseline(tmp_path):
+    both = {"time": SCORES, "baseline": -SCORES}
+    run = write_run(tmp_path / "run", {"ort": both, "torch": both}, model="net.onnx")
+    document = json.loads((run.folder / "run.json").read_text())
+    write_json(run.folder / "run.json", {**document, "host": {"class": "a kind of host"}})
+    write_times(run, {"ort": 0.0, "torch": 0.0})
+    timing = run.folder / "timing" / "timing.json"
+    write_json(timing, {**json.loads(timing.read_text()), "host": {**HOST, "class": "a kind of host"}})
+    contents = load_contents(run.folder)
+    contents = replace(contents, drift=update(contents, tmp_path / "baseline"))
+    root = ElementTree.fromstring(to_junit(contents))
+    found = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(found)) == len(found)
+    assert sorted(found) == [
+        ("net.onnx", "ort / baseline"),
+        ("net.onnx", "ort / time"),
+        ("net.onnx", "torch / baseline"),
+        ("net.onnx", "torch / time"),
+        ("net.onnx (baseline of times)", "torch : ort, time / baseline"),
+        ("net.onnx (baseline)", "torch : ort, baseline / baseline"),
+        ("net.onnx (baseline)", "torch : ort, time / baseline"),
+        ("net.onnx (times)", "torch / time"),
+    ]
+
+
+def test_what_is_accepted_of_one_output_is_not_of_another(cases):
+    rows = [("torch", "ort", "y", DIFFERS, Standing.SAME), ("torch", "ort", "z", DIFFERS, Standing.WORSE)]
+    both, wrong = {"y": SCORES, "z": SCORES}, {"y": WRONG, "z": WRONG}
+    found = cases({"ort": both, "torch": wrong}, criteria=Criteria(reference="ort"), drift=drift(*rows))
+    assert found["torch / y"] == ("skipped", "ACCEPTED")
+    assert found["torch / z"] == ("failure", "DIFFER")
 
 
 NASTY = "]]> <b>&amp; \"'\x00\x0b\x1b[2J\ufffe\uffff\udcff\r\n\t\u2028 é 😀"

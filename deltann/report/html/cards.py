@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deltann.comparison.flips import Kind
-from deltann.report.html.words import score, shown
+from deltann.report.words import score, shown
 
 if TYPE_CHECKING:
     from deltann.report.samples import Dispute
@@ -93,7 +93,7 @@ def _triage(dispute: Dispute, letters: Mapping[str, str]) -> str:
     row = dispute.pairs[0]
     who = " and ".join(letters.get(cell, cell) for cell in dispute.wrong)
     sentence = {
-        Kind.FAULT: f"{who} chose a class that float64 does not excuse, beyond rounding and precision.",
+        Kind.FAULT: f"{who or 'A side'} chose a class that float64 does not excuse, beyond rounding and precision.",
         Kind.BEYOND_ROUNDING: "The labels differ by more than rounding explains; float64 did not see this sample.",
         Kind.PRECISION: f"No tie, but within what the precision of {who or 'a side'} can give.",
         Kind.TIE: "The two classes are so near that rounding may choose either.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deltann.report.classes import Basis, ClassRow, per_class
-from deltann.report.html.words import shown
+from deltann.report.words import shown
 
 if TYPE_CHECKING:
     from deltann.result import Result

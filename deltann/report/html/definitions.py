@@ -48,7 +48,7 @@ GROUPS = (
             "The majority is the largest set of environments that all agree with each other, if it holds more than "
             "half of them and two backends at least. An environment outside it that float64 finds unsound is wrong "
             "by arbiter and majority; with one of the two, by that alone; otherwise it cannot be told. A sound one "
-            "is never blamed."),
+            "is never blamed, nor is native, the model itself: where it is the odd one out, its export is wrong."),
     )),
     Group("Labels", (
         Definition("labels", "Labels differ, rate",

@@ -10,7 +10,7 @@ from deltann.comparison.power import Power
 from deltann.comparison.verdict import Verdict
 from deltann.outcome import Status
 from deltann.pairing import LeftOut
-from deltann.report.html.words import MARKS, TONES, count, percent, shown
+from deltann.report.words import MARKS, TONES, count, percent, shown
 
 if TYPE_CHECKING:
     from deltann.judging import Pair

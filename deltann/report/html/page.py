@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from deltann.errors import Unavailable
-from deltann.report.html import words
+from deltann.report import words
 from deltann.report.html.definitions import GROUPS
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def _values(contents: Contents) -> dict[str, Any]:
     from deltann.report.html.environments import environments, identical
     from deltann.report.html.errors import errors
     from deltann.report.html.evidence import evidence
-    from deltann.report.html.matrix import matrix
     from deltann.report.html.overview import overview
     from deltann.report.html.pairs import pairs
     from deltann.report.html.times import times
+    from deltann.report.matrix import matrix
 
     result = contents.result
     letters = words.letters(result)

@@ -118,6 +118,14 @@ def test_a_provider_that_ort_dropped_is_unavailable(
         session.open_session(model.path, None, [TENSORRT, CUDA])
 
 
+def test_providers_in_another_order_are_unavailable(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is dropped, and yet nodes would go to the other first."""
+    opened = SimpleNamespace(get_providers=lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_args, **_options: opened)
+    with pytest.raises(Unavailable, match=f"registered {TENSORRT}, {CUDA}, {CPU} where {CUDA}, {TENSORRT} was asked"):
+        session.open_session(model.path, None, [CUDA, TENSORRT])
+
+
 def test_what_ort_kept_is_opened(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = SimpleNamespace(get_providers=lambda: [TENSORRT, CUDA, CPU])
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_args, **_options: opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("tf2onnx")
 
 import deltann  # noqa: E402
+from deltann.comparison.precision import Precision, declared  # noqa: E402
 from deltann.errors import UsageError  # noqa: E402
+from deltann.model import TensorSpec  # noqa: E402
 from deltann.store import Cell  # noqa: E402
+from deltann_tensorflow import export  # noqa: E402
 from deltann_tensorflow.export import TensorFlowExporter  # noqa: E402
 
 
@@ -120,9 +124,9 @@ def test_a_model_of_ones_own_is_fed_by_the_names_of_its_call(tmp_path):
 def test_an_export_that_changes_the_model_is_caught(tmp_path, sound, verdict):
     pytest.importorskip("torch")  # the arbiter's
     model = Tampered(sound)
-    result = deltann.compare(model, "tf,reference", inputs=vectors(), evidence="arbiter", out=tmp_path / "run")
+    result = deltann.compare(model, "reference", inputs=vectors(), evidence="arbiter", out=tmp_path / "run")
     assert result.verdict == verdict
-    assert {name for blame in result.blamed for name in blame.names} == (set() if sound else {"native"})
+    assert {name for blame in result.blamed for name in blame.names} == (set() if sound else {"the export"})
 
 
 @pytest.mark.parametrize("kind", ["open", "signature", "concrete", "fixed", "plain"])
@@ -184,6 +188,49 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
         exporter.export(model, inputs, path)
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def on(*kinds):
+    values = [f"/job:localhost/replica:0/task:0/device:{kind}:0" if kind else "" for kind in kinds]
+    return [SimpleNamespace(device=value) for value in values]
+
+
+def test_the_device_is_that_of_the_outputs():
+    """A GPU that is there and not used is not told."""
+    assert export._places([tf.constant(1.0), tf.Variable(2.0)]) == [
+        tf.DeviceSpec.from_string(tf.constant(1.0).device).device_type.lower()
+    ]
+    assert export._places(on("CPU", "GPU", "CPU")) == ["cpu", "gpu"]
+    assert export._places(on("")) == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "enabled", "override", "told"),
+    [
+        ("float32", (9, 0), True, None, True),
+        ("float32", (9, 0), False, None, False),
+        ("float32", (7, 5), True, None, False),
+        ("float32", (9, 0), True, "0", False),
+        ("float16", (9, 0), True, None, False),
+    ],
+)
+def test_tf32_on_a_gpu_is_stated(monkeypatch, tmp_path, precision, capability, enabled, override, told):
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    if override is not None:
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", override)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _kind=None: ["a GPU of a test"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"compute_capability": capability})
+    monkeypatch.setattr(tf.config.experimental, "tensor_float_32_execution_enabled", lambda: enabled)
+    monkeypatch.setattr(export, "_precision", lambda *_: precision)
+    model = tf.function(lambda x: tf.nn.softmax(x), input_signature=[tf.TensorSpec((None, 6), tf.float32, name="x")])
+    notes = []
+    for place in ("gpu", "cpu"):
+        monkeypatch.setattr(export, "_places", lambda _, place=place: [place])
+        exporter = TensorFlowExporter()
+        native = exporter.export(model, [TensorSpec("x", "float32", ("batch", 6))], tmp_path / "model.onnx")
+        assert native.actual["device"] == place
+        notes.append(declared({}, precision, note=native.actual["note"]))
+    assert notes == [Precision.TF32 if told else Precision(precision), Precision(precision)]
 
 
 def test_keras_on_another_engine_is_refused(tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ with the CPU's.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,37 @@ def test_a_gpu_whose_memory_is_taken_is_a_finding(monkeypatch: pytest.MonkeyPatc
         lowering.device_of(Environment.parse("torch:cuda"))
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: uncorrectable ECC error encountered",
+        "CUDA error: device-side assert triggered",
+        "CUDA error: unspecified launch failure",
+    ],
+)
+def test_a_gpu_that_breaks_is_a_finding_and_no_skip(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_gpu(monkeypatch, RuntimeError(f"{fault}\nCUDA kernel errors might be asynchronously reported"))
+    with pytest.raises(RuntimeError, match=fault):
+        lowering.device_of(Environment.parse("torch:cuda"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "CUDA error: device kernel image is invalid",
+        "CUDA error: the provided PTX was compiled with an unsupported toolchain.",
+        "CUDA driver version is insufficient for CUDA runtime version",
+    ],
+)
+def test_a_driver_and_a_build_that_do_not_go_together_are_unavailable(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_gpu(monkeypatch, RuntimeError(fault))
+    with pytest.raises(Unavailable, match="cannot compute on a GPU of a test"):
+        lowering.device_of(Environment.parse("torch:cuda"))
+
+
 def test_a_gpu_that_computes_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     _with_gpu(monkeypatch)
     assert lowering.device_of(Environment.parse("torch:cuda")) == torch.device("cuda")
@@ -208,6 +241,32 @@ def test_inductor_on_cuda_needs_no_more(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(compilation.shutil, "which", lambda name: name)
     monkeypatch.setattr(torch, "compile", lambda module, dynamic: ("compiled", module, dynamic))
     assert compilation.compiled("module", torch.device("cuda")) == ("compiled", "module", False)
+
+
+NEW_API = """
+import torch
+from deltann_torch.executable import tf32
+torch.cuda.get_device_capability = lambda _device: (9, 0)
+said = lambda: tf32("float32", torch.device("cuda"))
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+torch.backends.cudnn.conv.fp32_precision = "ieee"
+print(said())
+torch.backends.cuda.matmul.fp32_precision = "ieee"
+torch.backends.cudnn.rnn.fp32_precision = "ieee"
+print(said() or "none")
+torch.backends.cudnn.conv.fp32_precision = "tf32"
+print(said())
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch knows allow_tf32 alone")
+def test_tf32_is_read_where_the_user_sets_it_by_the_newer_interface() -> None:
+    """In a process of its own: after that, reading `allow_tf32` raises there."""
+    ran = subprocess.run([sys.executable, "-c", NEW_API], capture_output=True, text=True, check=True, timeout=120)
+    first, second, third = ran.stdout.splitlines()
+    assert first.startswith(f"CUDA may compute float32 {PRODUCTS}")
+    assert CONVOLUTIONS not in first
+    assert (second, third) == ("none", f"CUDA may compute float32 {CONVOLUTIONS}")
 
 
 CONVOLUTIONS = "convolutions in TF32 (torch.backends.cudnn.allow_tf32)"

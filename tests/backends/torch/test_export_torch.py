@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("onnxscript")
 
 import deltann  # noqa: E402
 from deltann.errors import UsageError  # noqa: E402
+from deltann.model import TensorSpec  # noqa: E402
 from deltann.store import Cell  # noqa: E402
 from deltann_torch.export import TorchExporter  # noqa: E402
 
@@ -97,9 +100,9 @@ def test_a_module_is_run_in_eval_mode_and_left_as_it_was(tmp_path):
 @pytest.mark.parametrize(("sound", "verdict"), [(False, "DIFFER"), (True, "AGREE")])
 def test_an_export_that_changes_the_model_is_caught(tmp_path, sound, verdict):
     model = Tampered(sound)
-    result = deltann.compare(model, "torch,reference", inputs=vectors(), evidence="arbiter", out=tmp_path / "run")
+    result = deltann.compare(model, "reference", inputs=vectors(), evidence="arbiter", out=tmp_path / "run")
     assert result.verdict == verdict
-    assert {name for blame in result.blamed for name in blame.names} == (set() if sound else {"native"})
+    assert {name for blame in result.blamed for name in blame.names} == (set() if sound else {"the export"})
 
 
 def test_inputs_are_fed_by_name_and_optional_ones_where_given(tmp_path):
@@ -121,6 +124,92 @@ def test_callables_run_the_modules_that_they_reach_in_eval_mode(tmp_path, bound)
     assert result.verdict == "AGREE"
     assert result.cells.symptom.tolist() == [None, None]
     assert modes(net) == before
+
+
+class Holder:
+    """An object of the user's that is called."""
+
+    def __init__(self, net):
+        self.parts = {"net": net}
+
+    def __call__(self, image):
+        return self.parts["net"](image)["logits"]
+
+
+def logits(net, image):
+    return net(image)["logits"]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda net: partial(logits, net),
+        lambda net: partial(net.forward, only_features=True),
+        lambda net: partial(Net.__call__, net, only_features=True),
+        lambda net: partial(lambda image, net: net(image)["logits"], net=net),
+        Holder,
+        lambda net: Holder(net).__call__,
+        lambda net: partial(Holder(net)),
+        lambda net: lambda image: logits(net, image),
+    ],
+    ids=["partial", "method", "class", "keyword", "object", "bound", "both", "closure"],
+)
+def test_modules_that_a_callable_holds_are_left_as_they_were(tmp_path, wrapped):
+    net = Net()
+    before, weights = modes(net), {name: value.clone() for name, value in net.state_dict().items()}
+    model = wrapped(net)
+    exporter = TorchExporter()
+    native = exporter.export(model, [TensorSpec("image", "float32", ("batch", 3, 8, 8))], tmp_path / "m.onnx")
+    outputs = native.run({"image": images()})
+    assert modes(net) == before
+    assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())
+    net.eval()
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images()))
+    np.testing.assert_allclose(*outputs.values(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Slotted:
+    __slots__ = ("net",)
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, image):
+        return self.net(image)["logits"]
+
+
+def test_a_module_in_training_that_is_not_found_is_refused_and_not_run(tmp_path):
+    net = Net()
+    before, weights = modes(net), {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(UsageError, match=r"calls a Net in training mode .*: call \.eval\(\) of that first") as refused:
+        deltann.compare(Slotted(net), "reference", inputs=images(), out=tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    assert modes(net) == before
+    assert all(torch.equal(value, weights[name]) for name, value in net.state_dict().items())
+    net.eval()
+    assert deltann.compare(Slotted(net), "reference", inputs=images(), out=tmp_path / "run").verdict == "AGREE"
+
+
+def test_an_activation_made_on_the_way_is_no_module_in_training(tmp_path):
+    def model(x):
+        return torch.nn.Softmax(1)(x)
+
+    assert deltann.compare(model, "reference", inputs=vectors(), out=tmp_path / "run").verdict == "AGREE"
+
+
+def test_exporting_leaves_nothing_in_the_users_log(tmp_path, caplog, monkeypatch):
+    trace = logging.getLogger("torch.__trace")
+    level = trace.level
+    for on in (False, True):
+        with monkeypatch.context() as patch:
+            if on:
+                patch.setenv("TORCH_TRACE", str(tmp_path / "trace"))
+            else:
+                patch.delenv("TORCH_TRACE", raising=False)
+            TorchExporter().export(Net(), [TensorSpec("image", "float32", ("batch", 3, 8, 8))], tmp_path / "m.onnx")
+        assert bool([record for record in caplog.records if record.name == trace.name]) == on
+        assert trace.level == level
 
 
 def test_a_model_that_is_random_is_named_as_such(tmp_path):

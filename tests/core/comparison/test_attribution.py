@@ -3,7 +3,7 @@ from itertools import combinations, permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltann.comparison.attribution import Sure, Suspect, attribute
+from deltann.comparison.attribution import EXPORT, Sure, Suspect, attribute
 
 
 def asked(groups, unknown=()):
@@ -116,6 +116,63 @@ def test_the_majority_accuses_only_whom_most_of_it_differ_from():
     assert blames(attribute(every, agree)) == {(("tvm", "openvino"), Sure.UNKNOWN)}
     differ |= {frozenset(("tvm", "torch"))}
     assert (("tvm",), Sure.MAJORITY) in blames(attribute(every, agree))
+
+
+def beside_the_object(native=None, **sound):
+    return [Suspect("native", "torch", native, object=True), *suspects(**sound)]
+
+
+def test_where_the_model_itself_stands_alone_its_export_is_wrong():
+    agree = asked([("ort", "tvm")])
+    for native, sound, sure in (
+        (False, True, Sure.BOTH), (None, None, Sure.MAJORITY), (False, None, Sure.BOTH), (False, False, Sure.ARBITER),
+    ):  # fmt: skip
+        blame = attribute(beside_the_object(native, ort=sound, tvm=sound), agree)[0]
+        assert (blame.names, blame.cells, blame.sure) == ((EXPORT,), ("native",), sure)
+        assert "native is the model itself" in blame.reason
+        assert "it unsound" not in blame.reason
+        assert "\n" not in blame.reason
+    for found in (
+        attribute(suspects(native=False, ort=True, tvm=True), agree),
+        attribute(suspects(native=None, ort=None, tvm=None), agree),
+    ):
+        assert found[0].names == found[0].cells == ("native",)
+
+
+def test_one_engine_that_differs_from_the_model_itself():
+    """By float64 of the export it is told whether the engine or the export is wrong."""
+    both = (EXPORT, "ort")
+    told = {(False, True): (EXPORT,), (True, False): ("ort",), (None, None): both, (False, False): both}
+    for (native, ort), names in told.items():
+        (blame,) = attribute(beside_the_object(native, ort=ort), asked([]))
+        assert blame.names == names
+        assert (blame.sure is Sure.UNKNOWN) == (len(names) > 1)
+
+
+def test_a_finer_measure_blames_the_export_only_beside_one_who_follows_it():
+    """Within the tolerance of each other; float64 of the export is off the model itself."""
+    agree = asked([("native", "ort", "tvm")])
+    assert blames(attribute(beside_the_object(False, ort=True, tvm=True), agree)) == {((EXPORT,), Sure.ARBITER)}
+    blamed = attribute(beside_the_object(False, ort=False, tvm=False), agree)
+    assert blames(blamed) == {(("ort", "tvm"), Sure.UNKNOWN)}
+    same_voice = [Suspect("native", "torch", False, object=True), Suspect("torch", "torch", False)]
+    assert blames(attribute(same_voice, asked([("native", "torch")]))) == {(("torch",), Sure.ARBITER)}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ort", "tvm", "torch"]), st.sampled_from([True, False, None]), st.booleans()),
+        min_size=2,
+        max_size=6,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_model_itself_is_never_called_wrong(drawn, random):
+    cells = [Suspect(str(n), backend, sound, noisy, object=n == 0) for n, (backend, sound, noisy) in enumerate(drawn)]
+    answers = {pair: random.choice([True, False, None]) for pair in combinations(map(str, range(len(cells))), 2)}
+    for blame in attribute(cells, lambda a, b: answers[tuple(sorted((a, b)))]):
+        assert "0" not in blame.names or cells[0].noisy
+        assert (EXPORT in blame.names) == (blame.object == "0")
 
 
 @given(

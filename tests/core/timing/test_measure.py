@@ -23,7 +23,7 @@ from deltann.outcome import Status, Symptom
 from deltann.result import Result
 from deltann.runner.cell import Limits
 from deltann.runner.deadlines import parse_deadlines
-from deltann.store import Cell, Run, open_run
+from deltann.store import Cell, Run, open_run, write_json
 from deltann.testing.faulty import ENTRY
 from deltann.testing.models import MODELS
 from deltann.testing.registration import registered
@@ -289,6 +289,35 @@ class TestStopping:
         assert not made
         monkeypatch.setattr(measure, "host", lambda: {**here, "python": "3.99"})
         assert self.bench(run).complete
+
+    def test_what_ended_says_so_and_of_how_many_rounds(self, made, run, monkeypatch):
+        whole = measure.measure_round
+
+        def stopped(*args):
+            if len(made) == 3:
+                raise KeyboardInterrupt
+            return whole(*args)
+
+        monkeypatch.setattr(measure, "measure_round", stopped)
+        write_json(run.folder / "run.json", dict(run.document))
+        with pytest.raises(KeyboardInterrupt):
+            self.bench(run, budget=1000.0)
+        assert "rounds" not in document_of(run)
+        assert "timed" not in open_run(run.folder).document
+        assert timing(run).missing
+        monkeypatch.setattr(measure, "measure_round", whole)
+        found = bench(run, Options(budget=1000.0), LIMITS, lambda *_: None)
+        assert document_of(run)["rounds"] == 5
+        assert found.document == open_run(run.folder).document == {**run.document, "timed": True}
+        assert timing(run).missing == ()
+
+    def test_a_run_whose_times_are_gone_is_timed_anew(self, made, run):
+        self.bench(run, budget=1000.0)
+        shutil.rmtree(timing_folder(run))
+        with pytest.raises(UsageError, match="measure again"):
+            timing(open_run(run.folder))
+        assert self.bench(open_run(run.folder), budget=1000.0).complete
+        assert len(made) == 10
 
     @pytest.mark.usefixtures("made")
     def test_a_run_is_timed_once(self, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from deltann.comparison.verdict import Verdict
 from deltann.errors import UsageError
 from deltann.outcome import Outcome, Stage, Status, Symptom
-from deltann.store import Run
+from deltann.store import Run, open_run
 from deltann.testing.stored import write_run
 from deltann.testing.times import HOST, write_times
 from deltann.timing.against import against
@@ -41,6 +42,63 @@ def verdicts(found) -> dict[str, TimeVerdict]:
 
 def test_a_run_that_was_not_timed_has_none(tmp_path):
     assert timing(a_run(tmp_path)) is None
+
+
+def test_a_run_whose_times_are_gone_has_not_none(tmp_path):
+    write_times(a_run(tmp_path), {"a": 0.0, "b": 0.0, "c": 0.0})
+    shutil.rmtree(tmp_path / "timing")
+    with pytest.raises(UsageError, match=r"timing\.json is missing; measure again"):
+        timing(open_run(tmp_path))
+
+
+@pytest.mark.parametrize("gone", [["003"], ["011"], ["000", "011"], [f"{number:03d}" for number in range(6, 12)]])
+@pytest.mark.parametrize("old", [False, True], ids=["counted", "of old"])
+def test_rounds_that_are_gone_are_missed(tmp_path, gone, old):
+    """In a run of old, which does not say how many there were, at least those before the last one."""
+    run = a_run(tmp_path)
+    write_times(run, {"a": 0.0, "b": 0.3, "c": 0.0})
+    assert timing(run).exit_code == 1
+    if old:
+        path = tmp_path / "timing" / "timing.json"
+        path.write_text(json.dumps({key: value for key, value in document_of(run).items() if key != "rounds"}))
+        assert timing(run).exit_code == 1
+    for name in gone:
+        shutil.rmtree(tmp_path / "timing" / "rounds" / name)
+    if old and gone[0] > "005":
+        assert timing(run) is not None
+        return
+    with pytest.raises(UsageError, match=rf"of 1[12] rounds are missing \(the first is {gone[0]}\)"):
+        timing(run)
+
+
+@pytest.mark.parametrize("number", [13, 10**30])
+def test_more_rounds_than_there_are_are_missed(tmp_path, number):
+    run = a_run(tmp_path)
+    write_times(run, {"a": 0.0, "b": 0.0, "c": 0.0})
+    path = tmp_path / "timing" / "timing.json"
+    path.write_text(json.dumps({**document_of(run), "rounds": number}))
+    with pytest.raises(UsageError, match=rf"{number - 12} of {number} rounds are missing \(the first is 012\)"):
+        timing(run)
+
+
+@pytest.mark.parametrize("slowdown", [-0.3, 0.0])
+def test_times_that_did_not_end_are_no_proof(tmp_path, slowdown):
+    run = a_run(tmp_path, names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": slowdown})
+    assert timing(run).exit_code == 0
+    assert timing(run).missing == ()
+    write_times(run, {"a": 0.0, "b": slowdown}, complete=False)
+    found = timing(run)
+    assert verdicts(found) == {"b": TimeVerdict.INCONCLUSIVE}
+    assert "measuring did not end" in found.pairs[0].reasons
+    assert found.exit_code == 4
+    assert found.missing == (f"the times: measuring did not end; to go on: deltann bench --out {tmp_path}",)
+
+
+def test_a_slowdown_found_before_the_end_is_one(tmp_path):
+    run = a_run(tmp_path, names=("a", "b"))
+    write_times(run, {"a": 0.0, "b": 0.3}, complete=False)
+    assert verdicts(timing(run)) == {"b": TimeVerdict.REGRESSION}
 
 
 def test_slower_same_and_faster_are_told_apart(tmp_path):
@@ -233,6 +291,14 @@ def test_times_that_lead_out_of_the_run_are_refused(tmp_path, part):
         timing(run)
 
 
+def test_a_link_to_itself_is_refused(tmp_path):
+    run = a_run(tmp_path / "run", names=("a", "b"))
+    (tmp_path / "run" / "timing").mkdir()
+    (tmp_path / "run" / "timing" / "loop").symlink_to(tmp_path / "run" / "timing" / "loop")
+    with pytest.raises(UsageError, match="a link that leads nowhere"):
+        timing(run)
+
+
 def test_a_link_within_the_run_is_followed(tmp_path):
     run = a_run(tmp_path / "run", names=("a", "b"))
     write_times(run, {"a": 0.0, "b": 0.0})
@@ -241,7 +307,18 @@ def test_a_link_within_the_run_is_followed(tmp_path):
     assert verdicts(timing(run)) == {"b": TimeVerdict.EQUIVALENT}
 
 
-@pytest.mark.parametrize("spoilt", [{"options": {}}, {"complete": 3}, {"host": None}, {"calibration": {"x": 1}}])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"options": {}},
+        {"complete": 3},
+        {"host": None},
+        {"calibration": {"x": 1}},
+        {"rounds": -1},
+        {"rounds": True},
+        {"rounds": "12"},
+    ],
+)
 def test_a_damaged_document_is_told_in_a_line(tmp_path, spoilt):
     run = a_run(tmp_path)
     write_times(run, {"a": 0.0, "b": 0.0, "c": 0.0})

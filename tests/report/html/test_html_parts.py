@@ -279,7 +279,7 @@ def test_no_template_is_left_unused():
 @pytest.mark.parametrize("value", [0.0, -0.5, 12345.0, 1e-7, float("inf"), float("nan"), None])
 def test_numbers_are_written_as_on_the_console(value):
     from deltann.report.console import _number
-    from deltann.report.html.words import number
+    from deltann.report.words import number
 
     if value is None or not np.isfinite(value):
         assert number(value) in ("–", "∞", "NaN")

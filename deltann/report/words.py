@@ -1,4 +1,4 @@
-"""Numbers, names and counts as the page writes them: the same way as the console does."""
+"""Numbers, names and counts as the page and Markdown write them: the same way as the console does."""
 
 from __future__ import annotations
 

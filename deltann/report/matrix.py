@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deltann.outcome import Status
-from deltann.report.html.words import MARKS, TONES, percent
+from deltann.report.words import MARKS, TONES, percent
 
 if TYPE_CHECKING:
     from deltann.comparison.output import OutputComparison
