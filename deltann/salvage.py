@@ -38,13 +38,18 @@ def doubted(pairs: Sequence[Pair], lost: Lost) -> tuple[Pair, ...]:
         sides = {str(whose) for cell in (pair.candidate, pair.reference) for whose in (cell, cell.role)}
         whys = [lost.newer] if lost.newer else []
         whys += [f"{part} of {whose}: {why}" for (part, whose), why in lost.evidence.items() if whose in sides]
-        verdict, reasons = pair.judgement.verdict, pair.judgement.reasons
-        if whys and verdict is Verdict.AGREE:
-            pair = replace(pair, judgement=Judgement(Verdict.INCONCLUSIVE, (*whys, *reasons)))
-        elif whys and verdict is not Verdict.NOT_COMPARED:
-            pair = replace(pair, judgement=Judgement(verdict, (*reasons, *whys)))
+        if whys and pair.judgement.verdict is not Verdict.NOT_COMPARED:
+            pair = replace(pair, judgement=_doubted(pair.judgement, whys))
         judged.append(pair)
     return tuple(judged)
+
+
+def _doubted(judgement: Judgement, whys: Sequence[str]) -> Judgement:
+    """A judgement with its doubts, of the whole and of each output: first where they decide."""
+    outputs = {name: _doubted(one, whys) for name, one in judgement.outputs.items()}
+    if judgement.verdict is Verdict.AGREE:
+        return Judgement(Verdict.INCONCLUSIVE, (*whys, *judgement.reasons), outputs)
+    return Judgement(judgement.verdict, (*judgement.reasons, *whys), outputs)
 
 
 def _record(run: Run, cell: Cell) -> CellRecord:

@@ -77,6 +77,7 @@ def assess(contents: Contents, known: Sequence[KnownFailure] = (), *, untimed: b
                 )
     failures += _inconclusive(contents)
     failures += _not_compared(result, excused)
+    failures += [f"{Verdict.INCONCLUSIVE}: {lost}" for lost in result.missing]
     missing = tuple(
         f"{record.cell} is {record.outcome.status}: {record.outcome.reason}"
         for record in result.records

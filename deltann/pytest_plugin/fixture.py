@@ -15,7 +15,7 @@ from deltann.pytest_plugin.known import KnownFailure, known_failures
 from deltann.pytest_plugin.message import message
 from deltann.pytest_plugin.plugin import STATE
 from deltann.pytest_plugin.request import NATIVE, Request, chosen_backends, read_request
-from deltann.report.contents import Contents
+from deltann.report.contents import Contents, with_times
 from deltann.report.text import printable
 from deltann.result import Result
 from deltann.runner.cell import Limits
@@ -98,7 +98,7 @@ class Agreement:
         folder = folder_for(self._request, len(self.requests))
         result = deltann.compare(asked.model, asked.backends, **asked.options, out=folder)
         self._item.user_properties.append(("deltann_run", str(folder)))
-        contents = Contents(result, _timed(result, asked) if alone else None)
+        contents = with_times(result, _timed(result, asked) if alone else None)
         if untimed := asked.times is not None and not alone:
             # No warning: `-W error` would make a failure of it. The end of the session says it.
             self._item.user_properties.append(("deltann_untimed", UNTIMED))

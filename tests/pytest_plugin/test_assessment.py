@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -177,6 +179,13 @@ def test_one_that_is_left_alone_by_what_is_excused_or_missing_is_no_failure(cont
     # Nor are two that were never to be held against each other.
     cells, criteria = {"torch": GOOD, "ort": GOOD, "tvm": MISSING}, Criteria(reference="tvm")
     assert assess(contents(cells, criteria=criteria)).failures == ()
+
+
+def test_what_is_missing_of_the_run_is_not_hidden_by_what_is_excused(contents):
+    whole = contents({"torch": GOOD, "ort": GOOD, "tvm": BAD})
+    lost = Contents(replace(whole.result, missing=("times: interrupted",)))
+    assert assess(lost, [KNOWN]).failures == ("INCONCLUSIVE: times: interrupted",)
+    assert assess(whole, [KNOWN]).failures == ()
 
 
 FAILING = {
