@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from deltann import registry
 from deltann.baseline.file import read_baseline
-from deltann.cli.report import report
+from deltann.cli import main
 from deltann.criteria import Criteria
 from deltann.environment import parse_all
 from deltann.host import accelerators, host_class
@@ -165,7 +165,7 @@ def compared(command: list[str], **_: object) -> SimpleNamespace:
     (folder / "run.json").write_text(json.dumps(written))
     options = [f"--{name}={given[name]}" for name in ("json", "baseline") if name in given]
     options += [word for word in command if word == "--update-baseline"]
-    return SimpleNamespace(returncode=CliRunner().invoke(report, [str(folder), *options]).exit_code)
+    return SimpleNamespace(returncode=CliRunner().invoke(main, ["report", str(folder), *options]).exit_code)
 
 
 def _joined(command: list[str]) -> str:
