@@ -40,6 +40,7 @@ scoreboard: .venv/.ready
 benchmarks: .venv/.ready
 	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/pytest_collect.py
 	$(BIN)/python benchmarks/compare_overhead.py
 	$(BIN)/python benchmarks/judging.py
 	$(BIN)/python benchmarks/seeded_faults.py --out build/seeded_faults
