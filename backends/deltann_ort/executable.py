@@ -41,7 +41,8 @@ class OrtExecutable:
         if list(providers) == [CPU] and before is not None and after is not None:
             self._threads = str(len(after - before) + 1)
         self._names = [output.name for output in self._session.get_outputs()]
-        self._file = file
+        # The artifact's graph is as optimised for the CPU. Read here, since cells load side by side and run alone.
+        self._precision = actual.Precision.of(onnx.load(file, load_external_data=False))
         self._values = values
 
     def run(self, inputs: Tensors) -> Tensors:
@@ -50,11 +51,10 @@ class OrtExecutable:
         return dict(zip(self._names, outputs, strict=True))
 
     def actual(self) -> dict[str, str]:
-        """See `deltann.backend.Telling`. The precision is read from the artifact's graph: optimised, on the CPU."""
-        precision = actual.Precision.of(onnx.load(self._file, load_external_data=False))
-        ignored = (precision.ignored(self._values), self._placement.ignored(self._providers))
+        """See `deltann.backend.Telling`."""
+        ignored = (self._precision.ignored(self._values), self._placement.ignored(self._providers))
         facts = {
-            "precision": str(precision),
+            "precision": str(self._precision),
             "threads": self._threads,
             "device": str(self._placement),
             "ignored": "; ".join(filter(None, ignored)),

@@ -10,6 +10,7 @@ from deltann.backend import Value
 from deltann.errors import Unavailable
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+_KERAS = "TF_USE_LEGACY_KERAS"
 
 
 def prepare(values: Mapping[str, Value | None]) -> None:
@@ -24,6 +25,7 @@ def prepare(values: Mapping[str, Value | None]) -> None:
         if "tensorflow" in sys.modules and os.environ.get(_ONEDNN) != onednn:
             raise Unavailable(f"TensorFlow was imported without {_ONEDNN}={onednn}: ask for it in a process of its own")
         os.environ[_ONEDNN] = str(onednn)
+    import_tensorflow()
     import tensorflow as tf
 
     try:
@@ -33,6 +35,22 @@ def prepare(values: Mapping[str, Value | None]) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
         raise Unavailable(f"TensorFlow has begun to compute with other settings in this process: {error}") from error
+
+
+def import_tensorflow() -> None:
+    """Import it without Keras, which is nearly half of the time that takes; a lowered graph needs none of it.
+
+    The variable has TensorFlow look for the older `tf_keras`, and go on where that is missing. It is read again when
+    somebody first uses `tf.keras`, which is then as it would have been.
+    """
+    chosen = os.environ.get(_KERAS)
+    if chosen is None and "tensorflow" not in sys.modules:
+        os.environ[_KERAS] = "1"
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        if chosen is None:
+            os.environ.pop(_KERAS, None)
 
 
 def onednn_on() -> bool:

@@ -72,6 +72,9 @@ class TfliteBackend:
             return "samples is for tflite-int8, and nothing is calibrated in other precisions: leave it out"
         if find_spec("tensorflow") is None:
             return None  # only `.tflite` files can do without; `lower` says what is missing
+        from deltann_tensorflow.process import import_tensorflow
+
+        import_tensorflow()
         from deltann_tensorflow.support import unsupported
 
         return unsupported(model)

@@ -6,7 +6,6 @@ import errno
 import io
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -55,7 +54,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("deltann"), prog_name="deltann")
+@click.version_option(package_name="deltann", prog_name="deltann")
 def main() -> None:
     """Will this model behave the same after I deploy it?
 

@@ -11,6 +11,8 @@ import click
 from deltann.cli.reports import Reports, report_options, show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deltann import Result
     from deltann.runner.cells import Listener
 
@@ -61,12 +63,7 @@ if TYPE_CHECKING:
               help="Judge a stored run by other thresholds; nothing is executed.")  # fmt: skip
 def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
     """Run one model under several environments on identical inputs, and say where they differ."""
-    import deltann
     from deltann.errors import UsageError
-    from deltann.report.contents import with_times
-    from deltann.report.progress import progress
-    from deltann.runner.spare import spare_workers
-    from deltann.timing.options import Options
 
     reports = Reports.take(options)
     # Not `in (None, False, ())`: a limit of 0 equals False, and is to be refused rather than forgotten.
@@ -81,25 +78,47 @@ def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
             raise UsageError(
                 f"--from takes no --{next(iter(given), 'bench').replace('_', '-')}: a stored run is only judged anew"
             )
-        result = deltann.load(from_run, **thresholds)
+        result = _load(from_run, thresholds)
     else:
         for needed in ("model", "backends"):
             if needed not in given:
                 raise UsageError(f"--{needed} is missing: deltann compare --model FILE.onnx --backends torch,ort")
-        if bench:
-            Options.of(**timed)  # refused before anything runs
-        limits: dict[str, Any] = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
-        with progress() as listener:
-            with spare_workers():
-                reports.check_models(*(given[key] for key in ("model", "against") if key in given))
-                result = deltann.compare(
-                    given.pop("model"), given.pop("backends"), **given, **thresholds, listener=listener
-                )
-            if bench:
-                result = _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
-    from deltann.timing.stored import timing  # imports numpy, which the spare workers above do meanwhile
+        result = _run(given, thresholds, timed if bench else None, reports)
+    from deltann.report.contents import with_times
+    from deltann.timing.stored import timing
 
     sys.exit(show(with_times(result, timing(result.run, result=result)), reports))
+
+
+def _load(folder: Path, thresholds: Mapping[str, Any]) -> Result:
+    import deltann
+
+    return deltann.load(folder, **thresholds)
+
+
+def _run(
+    given: dict[str, Any], thresholds: Mapping[str, Any], timed: Mapping[str, Any] | None, reports: Reports
+) -> Result:
+    """The comparison asked for, and its environments timed where `timed` says how."""
+    from deltann.runner.spare import spare_workers
+
+    limits = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
+    with spare_workers():  # before all other imports here, which take as long as theirs
+        import deltann
+        from deltann.report.progress import progress
+
+        if timed is not None:
+            from deltann.timing.options import Options
+
+            Options.of(**timed)  # refused before anything runs
+        reports.check_models(*(given[key] for key in ("model", "against") if key in given))
+        model, backends = given.pop("model"), given.pop("backends")
+        with progress() as listener:
+            result = deltann.compare(model, backends, **given, **thresholds, listener=listener)
+    if timed is None:
+        return result
+    with progress() as listener:
+        return _time(result, {**timed, "reference": thresholds.get("reference")}, limits, listener)
 
 
 def _time(result: Result, options: dict[str, Any], limits: dict[str, Any], listener: Listener) -> Result:

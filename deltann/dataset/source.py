@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deltann.errors import UsageError
-from deltann.preprocess.decode import suffixes
+from deltann.preprocess.decode import is_image
 
 _RANDOM = "random:N[,seed=0,dist=normal|uniform]"
 _FORMS = f"give a folder of images, an image, a .npz or .npy file, or {_RANDOM}"
@@ -71,7 +71,7 @@ def parse_source(given: str | Path | npt.NDArray[np.generic] | Mapping[str, npt.
         raise UsageError(f"{given}: cannot be read ({error.strerror}); {_FORMS}") from error
     if path.suffix.lower() in (".npz", ".npy"):
         return ArraySource(path)
-    if path.suffix.lower() in suffixes():
+    if is_image(path):
         return ImageSource((path,))
     raise UsageError(f"{given}: files ending in '{path.suffix}' are not understood; {_FORMS}")
 
@@ -102,7 +102,7 @@ def _random(text: str) -> RandomSource | None:
 
 def _folder(path: Path) -> ImageSource:
     files = sorted((file for file in path.iterdir() if file.is_file()), key=lambda file: file.name)
-    images = tuple(file for file in files if file.suffix.lower() in suffixes() and not file.name.startswith("."))
+    images = tuple(file for file in files if is_image(file) and not file.name.startswith("."))
     if not images:
         held = f"holds {len(files)} files, none of them an image" if files else "holds no files"
         raise UsageError(f"{path}: the folder {held} (sub-folders are not entered); {_FORMS}")

@@ -27,9 +27,23 @@ def formats() -> tuple[str, ...]:
 
 
 @cache
-def suffixes() -> frozenset[str]:
-    """The lower-case file name endings of those formats, each with its dot."""
-    return frozenset(end for end, kind in Image.registered_extensions().items() if kind in formats())
+def _usual() -> tuple[str, ...]:
+    """Those among them that Pillow imports at once (PNG, JPEG, …); all others take as long as ten pictures."""
+    Image.preinit()
+    return tuple(sorted(set(Image.OPEN) - _REFUSED))
+
+
+def is_image(file: Path) -> bool:
+    """Whether the ending of the file's name is that of a format read here."""
+    ending, usual = file.suffix.lower(), _usual()
+    return Image.EXTENSION.get(ending) in usual or Image.registered_extensions().get(ending) in formats()
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=_usual())
+    except UnidentifiedImageError:
+        return Image.open(path, formats=formats())
 
 
 def decode(path: Path, exif: bool = False) -> Image.Image:
@@ -43,7 +57,7 @@ def decode(path: Path, exif: bool = False) -> Image.Image:
             meaning in RGB depends on more than the file (CMYK, 16 bits a channel, Lab, …).
     """
     try:
-        with Image.open(path, formats=formats()) as file:
+        with _open(path) as file:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and file.width * file.height > limit:
                 raise BadImage(f"{file.width}x{file.height} pixels are more than the {limit} that are safe to decode")

@@ -155,6 +155,21 @@ def test_onednn_and_threads_are_as_asked(model: Model, tmp_path: Path, onednn: s
     assert told["note"] == f"oneDNN {'on' if onednn == '1' else 'off'}"
 
 
+def test_keras_is_not_imported_and_is_there_for_whoever_asks(model: Model, tmp_path: Path) -> None:
+    """It would be nearly half of the time that importing TensorFlow takes."""
+    told = """
+assert "tensorflow" in sys.modules and "keras" not in sys.modules
+assert "TF_USE_LEGACY_KERAS" not in os.environ
+import tensorflow as tf
+assert tf.keras.layers.Dense(2)(tf.ones((1, 3))).shape == (1, 2) and "keras" in sys.modules
+"""
+    code = "import os\n" + _CHILD + told
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    command = [sys.executable, "-c", code, str(model.path), "tf", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_comes_too_late_in_a_process_is_unavailable(model: Model, tmp_path: Path) -> None:
     with _loaded(model, "tf", tmp_path / "work"):
         running = tf.config.threading.get_intra_op_parallelism_threads()
