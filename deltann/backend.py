@@ -184,6 +184,15 @@ class LowersWith(Protocol):
 
 
 @runtime_checkable
+class Importing(Protocol):
+    """A backend whose framework takes long to import."""
+
+    def import_framework(self, env: Environment) -> None:
+        """Import it as `env` asks. Called, or not, before the model is read; raises as the calls after it would."""
+        ...
+
+
+@runtime_checkable
 class Reads(Protocol):
     """A backend that reads other files than ONNX."""
 

@@ -70,6 +70,11 @@ class TensorFlowBackend:
     def devices(self) -> Sequence[str]:
         return ("cpu",)
 
+    def import_framework(self, env: Environment) -> None:
+        """See `deltann.backend.Importing`."""
+        prepare(settings(self, env))
+        from deltann_tensorflow import support  # noqa: F401
+
     def unsupported(self, model: Model, env: Environment) -> str | None:
         try:
             prepare(settings(self, env))

@@ -67,6 +67,11 @@ class TorchBackend:
     def devices(self) -> Sequence[str]:
         return "cpu", "cuda"
 
+    def import_framework(self, env: Environment) -> None:
+        """See `deltann.backend.Importing`."""
+        del env
+        from deltann_torch import support  # noqa: F401
+
     def unsupported(self, model: Model, env: Environment) -> str | None:
         """Operators that the table lacks; random rounding of what Inductor has fused."""
         values = settings(self, env)

@@ -62,6 +62,11 @@ class TvmBackend:
         """CPU and CUDA."""
         return "cpu", "cuda"
 
+    def import_framework(self, env: Environment) -> None:
+        """See `deltann.backend.Importing`."""
+        del env
+        import_tvm()
+
     def unsupported(self, model: Model, env: Environment) -> str | None:
         """Tuning, trials without it, an opset yet unknown, and element types and operators that TVM lacks, by name."""
         if settings(self, env)["level"] == _TUNED:

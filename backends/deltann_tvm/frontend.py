@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import onnx
 from onnx import inliner
@@ -24,7 +28,7 @@ _REFUSAL = re.compile(r"not (yet )?supported|\bonly constant\b|\bonly supports?\
 
 
 def import_tvm() -> Any:
-    """TVM, imported without the PyTorch that its FFI loads when it finds one: two seconds, and another thread pool.
+    """TVM, imported without the PyTorch that its FFI imports when it finds one: over a second, and another thread pool.
 
     Raises:
         Unavailable: TVM is not installed.
@@ -34,9 +38,23 @@ def import_tvm() -> Any:
     os.environ.setdefault("TVM_FFI_DISABLE_TORCH_C_DLPACK", "1")
     # TVM pins its threads to the first cores, where those of every other process that runs TVM are pinned too.
     os.environ.setdefault("TVM_BIND_THREADS", "0")
-    import tvm
+    with _without("torch"):
+        import tvm
 
     return tvm
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Have imports of `module` fail as if it were not installed, unless it has been imported before."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = cast(ModuleType, None)  # which makes its import raise
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def missing_operators(proto: onnx.ModelProto) -> list[str]:

@@ -103,12 +103,15 @@ def _stored(folder: Path, judging: dict[str, Any], what: str = "") -> tuple[Resu
 
 
 def _measured(given: dict[str, Any], against: Path | None) -> tuple[Result, Timing]:
-    from deltann.report.progress import progress
+    from deltann.environment import parse_all
     from deltann.runner.spare import spare_workers
-    from deltann.timing.study import bench_model
 
-    with spare_workers(), progress() as listener:
-        return bench_model(beside=against, listener=listener, **given)
+    with spare_workers(parse_all(given["backends"]) if "backends" in given else ()):
+        from deltann.report.progress import progress
+        from deltann.timing.study import bench_model
+
+        with progress() as listener:
+            return bench_model(beside=against, listener=listener, **given)
 
 
 def show(result: Result, timing: Timing, json_file: Path | None, against: Path | None = None) -> None:

@@ -100,10 +100,13 @@ def _run(
     given: dict[str, Any], thresholds: Mapping[str, Any], timed: Mapping[str, Any] | None, reports: Reports
 ) -> Result:
     """The comparison asked for, and its environments timed where `timed` says how."""
+    from deltann.environment import parse_all
     from deltann.runner.spare import spare_workers
 
-    limits = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
-    with spare_workers():  # before all other imports here, which take as long as theirs
+    models = [given[key] for key in ("model", "against") if key in given]
+    cells = [environment for environment in parse_all(given["backends"]) for _ in models]
+    limits: dict[str, Any] = {key: given[key] for key in ("timeout", "memory_limit") if key in given}
+    with spare_workers(cells):  # before all other imports here, which take as long as theirs
         import deltann
         from deltann.report.progress import progress
 
@@ -111,7 +114,7 @@ def _run(
             from deltann.timing.options import Options
 
             Options.of(**timed)  # refused before anything runs
-        reports.check_models(*(given[key] for key in ("model", "against") if key in given))
+        reports.check_models(*models)
         model, backends = given.pop("model"), given.pop("backends")
         with progress() as listener:
             result = deltann.compare(model, backends, **given, **thresholds, listener=listener)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from deltann.errors import one_line
 
@@ -39,7 +39,7 @@ def is_image(file: Path) -> bool:
     return Image.EXTENSION.get(ending) in usual or Image.registered_extensions().get(ending) in formats()
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path) -> ImageFile.ImageFile:
     try:
         return Image.open(path, formats=_usual())
     except UnidentifiedImageError:

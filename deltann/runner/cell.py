@@ -104,8 +104,7 @@ def begin(
         python = interpreter(environment, cache)
     except Unavailable as error:
         return _ended(log, Outcome(Status.UNAVAILABLE, reason=str(error), detail=str(error)))
-    spare = None if environment.version else take()
-    worker = spare or WorkerProcess(log, python.command, python.variables)
+    worker = take(environment) or WorkerProcess(log, python.command, python.variables)
     worker.limit_memory(limits.memory)
     prepare = {"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)}
     worker.send(prepare if calibration is None else {**prepare, "calibration": calibration})

@@ -1,6 +1,7 @@
 """The worker process: one environment, told over stdin what to do, answering over stdout in JSON lines.
 
 Requests, one JSON object a line:
+    {"op": "expect", "environment"}                      import its framework; nothing is answered
     {"op": "prepare", "environment", "model", "cache", "calibration": {"inputs", "samples", "rows", "batched"}}
                                                          lower (or find the artifact in the cache) and load
     {"op": "run", "inputs": {name: file}, "out", "samples", "rows", "batched", "backwards": false}
@@ -24,13 +25,13 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
 from deltann import registry
-from deltann.backend import Executable, Telling, enter, listen, settings
+from deltann.backend import Executable, Importing, Telling, enter, listen, settings
 from deltann.environment import Environment
 from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.model import Model
@@ -56,6 +57,13 @@ class Worker:
         """Write one answer."""
         self._answers.write(json.dumps({"event": event, **fields}) + "\n")
         self._answers.flush()
+
+    def expect(self, environment: Environment) -> None:
+        """Import the framework of the environment that `prepare` will most likely name; that meets again what fails."""
+        with suppress(Exception):
+            backend = registry.get(environment.backend)
+            if isinstance(backend, Importing):
+                backend.import_framework(environment)
 
     def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         """Lower and load; returns the facts worth recording."""
@@ -173,6 +181,9 @@ def main() -> None:
     listen(lambda stage: worker.answer("stage", stage=stage.value))
     operations = {"prepare": worker.prepare, "run": worker.run, "time": worker.time}
     for request in _requests(requests):
+        if request["op"] == "expect":
+            worker.expect(Environment.parse(request["environment"]))
+            continue
         try:
             facts = operations[request["op"]](request)
         except Exception as error:

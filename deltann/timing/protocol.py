@@ -17,7 +17,7 @@ from deltann.errors import UsageError
 from deltann.outcome import Outcome, Status
 from deltann.runner.cell import Limits, Work, begin, samples_needed
 from deltann.runner.local import WorkerProcess
-from deltann.runner.spare import take
+from deltann.runner.spare import dismiss
 from deltann.store import Cell
 from deltann.timing.neighbours import pause, pinned, resume
 from deltann.timing.rounds import Checks, Kind, Measured, Round
@@ -76,8 +76,7 @@ def measure_round(
         UsageError: the disk is full, or a contender is no longer what was compared.
     """
     started = time.monotonic()
-    while (spare := take()) is not None:  # started before anybody knew what it would be pinned to
-        spare.kill()
+    dismiss()  # they were started before anybody knew what they would be pinned to
     ended: dict[str, Measured] = {}
     order: list[tuple[str, ...]] = []
     with ExitStack() as ends:

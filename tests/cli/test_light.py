@@ -47,6 +47,27 @@ def test_backends_imports_no_framework(imports, args):
     assert not modules & {"pandas", "scipy", "pyarrow"}
 
 
+BEFORE_WORKERS = """
+import json, sys
+import deltann.runner.spare
+def started(log):
+    print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))
+    raise SystemExit(7)
+deltann.runner.spare.WorkerProcess = started
+from deltann.cli import main
+main(json.loads(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("command", [("compare",), ("compare", "--bench"), ("bench",)])
+def test_workers_start_before_anything_heavy_is_imported(process, command, models):
+    """They import the same, which takes as long as the parent's own imports."""
+    args = [*command, "--model", str(models / "classifier.onnx"), "--backends", "ort,ort-O0"]
+    done = process(under=[sys.executable, "-c", BEFORE_WORKERS, json.dumps(args), "--"])
+    assert done.code == 7, done.err
+    assert not set(json.loads(done.out)) & {"numpy", "onnx", "pandas", "pyarrow", "PIL", "rich"}
+
+
 def test_comparing_imports_no_framework_into_the_parent(imports, models, tmp_path):
     code, modules = imports("compare", "--model", str(models / "classifier.onnx"), "--inputs", "random:2",
                             "--backends", "reference,ort", "--out", str(tmp_path / "run"))  # fmt: skip

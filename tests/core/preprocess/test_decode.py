@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from deltann.preprocess import BadImage, decode
+from deltann.preprocess.decode import is_image
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -121,3 +124,34 @@ def test_exif_turns_only_where_asked(tmp_path: Path) -> None:
     image.save(tmp_path / "a.jpg", exif=exif)
     assert decode(tmp_path / "a.jpg").size == (20, 10)
     assert decode(tmp_path / "a.jpg", exif=True).size == (10, 20)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "a.tiff"])
+def test_endings_of_formats_that_are_read(name: str) -> None:
+    assert is_image(Path(name))
+
+
+@pytest.mark.parametrize("name", ["a.eps", "a.txt", "a"])
+def test_endings_of_others(name: str) -> None:
+    assert not is_image(Path(name))
+
+
+def test_a_format_is_told_by_what_is_in_the_file(tmp_path: Path) -> None:
+    """Also one that Pillow imports only when those it imports at once do not know the file."""
+    Image.fromarray(np.full((3, 4, 3), 77, np.uint8)).save(tmp_path / "a.tiff")
+    (tmp_path / "a.tiff").rename(tmp_path / "a.png")
+    assert np.asarray(decode(tmp_path / "a.png")).tolist() == [[[77] * 3] * 4] * 3
+
+
+def test_usual_formats_import_no_others(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    code = """
+import sys
+from pathlib import Path
+from deltann.preprocess.decode import decode, is_image
+file = Path(sys.argv[1])
+assert is_image(file)
+decode(file)
+assert 'PIL.TiffImagePlugin' not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,11 @@ def test_what_is_no_amount_is_refused(text):
         parse_memory(text)
 
 
-def test_children_count():
-    """What a compiler that the worker started takes is the worker's."""
+@pytest.mark.parametrize("listed", [True, False])
+def test_children_count(listed, monkeypatch):
+    """What a compiler that the worker started takes is the worker's, whether or not the kernel lists its children."""
+    if not listed:
+        monkeypatch.setattr(Path, "is_file", lambda _: False)
     inner = "x = bytearray(200_000_000); print(flush=True); input()"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
