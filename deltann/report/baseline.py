@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deltann.baseline.drift import Standing
-from deltann.report.text import printable
+from deltann.report.tables import plain_table, plain_text
 
 if TYPE_CHECKING:
     from deltann.baseline.drift import Drift, Row
@@ -34,21 +34,19 @@ def drift_parts(drift: Drift) -> list[RenderableType]:
         parts += [_table(shown[:MOST_ROWS]), *_more(len(shown) - MOST_ROWS, "entry", "entries"), *_reasons(shown)]
     if drift.obsolete:
         done = "removed from it" if drift.updated else "--update-baseline removes them"
-        parts.append(_text(f"The baseline has what this run has not; {done}:"))
-        parts += [_text(f"· {entry.key.title}: {entry.value}") for entry in drift.obsolete[:MOST_OBSOLETE]]
+        parts.append(plain_text(f"The baseline has what this run has not; {done}:"))
+        parts += [plain_text(f"· {entry.key.title}: {entry.value}") for entry in drift.obsolete[:MOST_OBSOLETE]]
         parts += _more(len(drift.obsolete) - MOST_OBSOLETE, "entry", "entries")
     return [*parts, _summary(drift)]
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for column in ("baseline", "of", "what", "accepted", "now"):
-        table.add_column(column, overflow="fold", no_wrap=column == "baseline")
+    table = plain_table("baseline", "of", "what", "accepted", "now", wrapped=("of", "what", "accepted", "now"))
     for row in rows:
         standing: RenderableType = Text(row.standing.value, _STYLES[row.standing])
-        title: RenderableType = _text(row.entry.key.title)
+        title: RenderableType = plain_text(row.entry.key.title)
         for what, old, new in row.changes or (("", "-", str(row.entry.value)),):
-            table.add_row(standing, title, _text(what), _text(old), _text(new))
+            table.add_row(standing, title, plain_text(what), plain_text(old), plain_text(new))
             standing = title = ""
     return table
 
@@ -62,7 +60,7 @@ def _reasons(rows: list[Row]) -> list[Text]:
     lines = []
     for reason, those in list(reasons.items())[:MOST_ROWS]:
         more = f" and {len(those) - 1} more" if those[1:] else ""
-        lines.append(_text(f"· {those[0].entry.key.title}{more}: {reason}"))
+        lines.append(plain_text(f"· {those[0].entry.key.title}{more}: {reason}"))
     return [*lines, *_more(len(reasons) - MOST_ROWS, "reason", "reasons")]
 
 
@@ -70,8 +68,8 @@ def _summary(drift: Drift) -> Text:
     counts = Counter(row.standing for row in drift.rows)
     told = ", ".join(f"{counts[standing]} {standing}" for standing in Standing if counts[standing]) or "no entries"
     if drift.updated:
-        return _text(f"Baseline {drift.path} written: {told}.")
-    text = _text(f"Baseline {drift.path}: {told}.")
+        return plain_text(f"Baseline {drift.path} written: {told}.")
+    text = plain_text(f"Baseline {drift.path}: {told}.")
     if blind := sum(row.standing is Standing.SAME and bool(row.reasons) for row in drift.rows):
         text.append(f" {blind} of the times could not have told a change as large as the margin.")
     if counts[Standing.NEW]:
@@ -85,8 +83,4 @@ def _summary(drift: Drift) -> Text:
 
 
 def _more(cut: int, one: str, many: str) -> list[Text]:
-    return [_text(f"… and {cut} more {one if cut == 1 else many}; --json has all")] if cut > 0 else []
-
-
-def _text(text: str) -> Text:
-    return Text(printable(text), overflow="fold")
+    return [plain_text(f"… and {cut} more {one if cut == 1 else many}; --json has all")] if cut > 0 else []

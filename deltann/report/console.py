@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -15,7 +15,10 @@ from deltann.outcome import Status
 from deltann.pairing import LeftOut
 from deltann.report.evidence import evidence_lines, soundness_table
 from deltann.report.flips import margin
+from deltann.report.tables import plain_table, plain_text
 from deltann.report.text import printable
+from deltann.report.words import count
+from deltann.report.words import letters as letters_of
 
 if TYPE_CHECKING:
     from deltann.comparison.output import OutputComparison
@@ -48,7 +51,7 @@ def print_result(result: Result, console: Console) -> None:
 
 def screen(result: Result, width: int = 80) -> RenderableType:
     """The screen, `width` columns wide, as something rich can print."""
-    letters = {str(record.cell): _letter(number) for number, record in enumerate(result.records)}
+    letters = letters_of(result)
     parts: list[RenderableType] = [*_missing(result), _heading(result), "", _cells(result, letters)]
     if any(pair.comparison for pair in result.compared):
         if not any(record.cell.role != "model" for record in result.records):
@@ -56,14 +59,16 @@ def screen(result: Result, width: int = 80) -> RenderableType:
         parts += [*_rates(result, letters), *_pairs(result, letters)]
     parts += [*_flips(result, letters), *soundness_table(result, letters), *evidence_lines(result, letters)]
     parts += [*_remarks(result, letters), "", *_verdict(result, letters)]
-    return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
+    return Group(*(plain_text(part) if isinstance(part, str) else part for part in parts))
 
 
 def _missing(result: Result) -> list[RenderableType]:
     """What the run lacks, before anything else is read."""
-    lines: list[RenderableType] = [_text(f"INCOMPLETE: {line}", "bold red") for line in result.missing[:MOST_REASONS]]
+    lines: list[RenderableType] = [
+        plain_text(f"INCOMPLETE: {line}", "bold red") for line in result.missing[:MOST_REASONS]
+    ]
     cut = len(result.missing) - MOST_REASONS
-    lines += [f"… and {_count(cut, 'more part')} missing; --json has all"] if cut > 0 else []
+    lines += [f"… and {count(cut, 'more part')} missing; --json has all"] if cut > 0 else []
     return [*lines, ""] if lines else []
 
 
@@ -73,8 +78,8 @@ def _heading(result: Result) -> Text:
     names = " against ".join(model.name for model in result.run.models.values())
     pipeline = inputs["pipeline"]["model"]
     made = f", preprocessed by '{pipeline['name']}'" if pipeline else ""
-    text = _text(f"deltann {document['deltann']}: {names}", "bold")
-    samples = f"{_count(len(inputs['names']), 'sample')} from {inputs['source']}{made}"
+    text = plain_text(f"deltann {document['deltann']}: {names}", "bold")
+    samples = f"{count(len(inputs['names']), 'sample')} from {inputs['source']}{made}"
     return text.append("\n").append(printable(samples), "not bold")
 
 
@@ -83,14 +88,14 @@ def _cells(result: Result, letters: dict[str, str]) -> Table:
     table = _table("", "environment", "status", *labelled, "ms/sample*", "version")
     for row in cell_rows(result):
         accuracy = ", ".join(f"{rate:.3f}" for rate in row["accuracy"].values()) or "-"
-        failed = row["status"] != Status.OK
+        failed, status = row["status"] != Status.OK, " ".join(filter(None, (row["status"], row["symptom"])))
         table.add_row(
             letters[row["cell"]],
-            _text(row["cell"]),
-            _text(" ".join(filter(None, (row["status"], row["symptom"]))), "red" * (failed or bool(row["symptom"]))),
+            plain_text(row["cell"]),
+            plain_text(status, "red" * (failed or bool(row["symptom"]))),
             *([accuracy] if labelled else []),
             "-" if row["median_ms"] is None else f"{row['median_ms']:.3g}",
-            _text(row["version"] or "-"),
+            plain_text(row["version"] or "-"),
         )
     return table
 
@@ -107,16 +112,18 @@ def _matrix(result: Result, letters: dict[str, str], width: int) -> list[Rendera
             sides = letters[str(pair.candidate)], letters[str(pair.reference)]
             found[sides] = (*entry, _STYLES[pair.judgement.verdict])
     names = [letters[str(record.cell)] for record in result.records if record.outcome.status is Status.OK]
-    both = max(len(f"{count} {rate}".strip()) for count, rate, _ in found.values())
-    one = max(len(count if classified else rate) for count, rate, _ in found.values())
+    both = max(len(f"{number} {rate}".strip()) for number, rate, _ in found.values())
+    one = max(len(number if classified else rate) for number, rate, _ in found.values())
     fits = (len(names) + 1) * (both + 1) <= width
     shown = names if fits else names[: max(1, width // (max(one, 2) + 1) - 1)]
     table = _table("", *shown)
     for row in shown:
         texts = []
         for column in shown:
-            count, rate, style = found.get((row, column)) or found.get((column, row)) or ("·" * (row == column), "", "")
-            text = f"{count} {rate}" if fits or not rate else count if classified else rate
+            number, rate, style = (
+                found.get((row, column)) or found.get((column, row)) or ("·" * (row == column), "", "")
+            )
+            text = f"{number} {rate}" if fits or not rate else number if classified else rate
             texts.append(Text(text.strip() or "?", style))
         table.add_row(row, *texts)
     title = "Top-1 disagreements" if classified else "Elements outside the tolerance"
@@ -149,11 +156,11 @@ def _rates(result: Result, letters: dict[str, str]) -> list[RenderableType]:
     for pair, name, found in rows[:MOST_RATES]:
         low, high = found.interval
         told = _pair(pair, letters) if pair.judged else f"({_pair(pair, letters)})"
-        named = [_text(name)] if several else []
-        count = f"{found.disagreements} of {found.samples}"
-        table.add_row(told, *named, count, f"{found.rate:.1%}", f"{low:.1%} to {high:.1%}")
+        named = [plain_text(name)] if several else []
+        differing = f"{found.disagreements} of {found.samples}"
+        table.add_row(told, *named, differing, f"{found.rate:.1%}", f"{low:.1%} to {high:.1%}")
     cut = len(rows) - MOST_RATES
-    return ["", table, *([f"… and {_count(cut, 'more pair')} whose labels differ; --json has all"] if cut > 0 else [])]
+    return ["", table, *([f"… and {count(cut, 'more pair')} whose labels differ; --json has all"] if cut > 0 else [])]
 
 
 def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:
@@ -183,7 +190,7 @@ def _pairs(result: Result, letters: dict[str, str]) -> list[RenderableType]:
         if names:
             parts.append(f"({', '.join(dict.fromkeys(names))}): not judged, since {why}")
     cut = len(rows) - MOST_PAIRS
-    return [*parts, *([f"… and {_count(cut, 'row')} more, of closer pairs; --json has all"] if cut > 0 else [])]
+    return [*parts, *([f"… and {count(cut, 'row')} more, of closer pairs; --json has all"] if cut > 0 else [])]
 
 
 def _numbers(output: OutputComparison) -> Sequence[str]:
@@ -221,9 +228,9 @@ def _flips(result: Result, letters: dict[str, str]) -> list[RenderableType]:
         labels = ["NaN" if label < 0 else str(label) for label in (row["candidate_label"], row["reference_label"])]
         margins = f"{_number(row['candidate_margin'])} / {_number(row['reference_margin'])}"
         truth = ["-" if row["arbiter_label"] is None else str(row["arbiter_label"])] if truths else []
-        table.add_row(_pair(pair, letters), _text(row["sample"]), " / ".join(labels), *truth, margins, row["kind"])
+        table.add_row(_pair(pair, letters), plain_text(row["sample"]), " / ".join(labels), *truth, margins, row["kind"])
     cut = len(rows) - MOST_FLIPS
-    return ["", table, *([f"… and {_count(cut, 'flip')} more, of smaller margin; --json has all"] if cut > 0 else [])]
+    return ["", table, *([f"… and {count(cut, 'flip')} more, of smaller margin; --json has all"] if cut > 0 else [])]
 
 
 def _remarks(result: Result, letters: dict[str, str]) -> list[RenderableType]:
@@ -267,10 +274,10 @@ def _verdict(result: Result, letters: dict[str, str]) -> list[RenderableType]:
                 reasons.setdefault(reason, []).append(pair)
     lines: list[RenderableType] = []
     for reason, pairs in list(reasons.items())[:MOST_REASONS]:
-        more = f" and {_count(len(pairs) - 1, 'more pair')}" if pairs[1:] else ""
+        more = f" and {count(len(pairs) - 1, 'more pair')}" if pairs[1:] else ""
         lines.append(f"· {_pair(pairs[0], letters)}{more}: {reason}")
     cut = len(reasons) - MOST_REASONS
-    lines += [f"… and {_count(cut, 'more reason')}; --json has all"] if cut > 0 else []
+    lines += [f"… and {count(cut, 'more reason')}; --json has all"] if cut > 0 else []
     verdict = result.verdict
     failed = sum(record.outcome.status is not Status.OK for record in result.records)
     sentence = _sentence(result) + (f"; {failed} of {len(result.records)} cells gave no outputs" if failed else "")
@@ -306,22 +313,6 @@ def _pair(pair: Pair, letters: dict[str, str]) -> str:
     return f"{letters[str(pair.candidate)]}:{letters[str(pair.reference)]}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _text(text: str, style: str = "") -> Text:
-    """A text of any origin: never read as markup, nothing in it reaches the terminal as a command."""
-    return Text(printable(text), style, overflow="fold")
-
-
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for column in columns:
-        options: dict[str, Any] = {"justify": "right"} if column in (*_NUMBERS, "accuracy", "ms/sample*") else {}
-        table.add_column(column, no_wrap=column not in ("environment", "sample", "version", "status"), **options)
-    return table
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"{_letter(number // 26 - 1)}{_letter(number % 26)}"
+    right = (*_NUMBERS, "accuracy", "ms/sample*")
+    return plain_table(*columns, right=right, wrapped=("environment", "sample", "version", "status"))

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from deltann.comparison.verdict import Verdict
 from deltann.outcome import Status
-from deltann.report.text import printable
+from deltann.report.tables import plain_table, plain_text
+from deltann.report.words import count, letter
 from deltann.timing.series import FEWEST_ROUNDS
 from deltann.timing.stored import rounds_short
 from deltann.timing.verdict import TimeVerdict
@@ -42,6 +43,8 @@ _RIGHT = (
     "first ms",
     "peak MiB",
     "artifact MiB",
+    "ms then",
+    "ms now",
     "then",
     "now",
     "rounds",
@@ -54,23 +57,23 @@ def bench_screen(timing: Timing, against: Against | None = None) -> RenderableTy
     run = timing.run
     names = " against ".join(model.name for model in run.models.values())
     samples, rows = len(run.sample_names), max(run.document["rows"].values())
-    fed = f"{_count(samples, 'sample')} from {run.document['inputs']['source']}, {_count(rows, 'sample')} a run"
+    fed = f"{count(samples, 'sample')} from {run.document['inputs']['source']}, {count(rows, 'sample')} a run"
     where = f"{timing.host.get('cpu', '?')}, {timing.host.get('cores', '?')} cores"
     pins = f", pinned to {','.join(map(str, timing.options.pin))}" if timing.options.pin else ""
-    heading = _text(f"deltann {run.document['deltann']}: time of {names}", "bold")
-    parts: list[RenderableType] = [heading, _text(fed), _text(where + pins), "", *timing_parts(timing)]
+    heading = plain_text(f"deltann {run.document['deltann']}: time of {names}", "bold")
+    parts: list[RenderableType] = [heading, plain_text(fed), plain_text(where + pins), "", *timing_parts(timing)]
     if against is not None:
         parts += ["", *_against(against)]
     parts += ["", *_end(timing)]
-    return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
+    return Group(*(plain_text(part) if isinstance(part, str) else part for part in parts))
 
 
 def timing_parts(timing: Timing) -> list[RenderableType]:
     """The tables, the reasons, and what the machine could have told: to follow what a comparison shows."""
-    letters = {cell.name: _letter(number) for number, cell in enumerate(timing.cells)}
+    letters = {cell.name: letter(number) for number, cell in enumerate(timing.cells)}
     parts: list[RenderableType] = [_verdicts(timing, letters), "", _costs(timing, letters), ""]
-    parts += [_text(f"· {line}") for line in _reasons(timing, letters)]
-    parts += [_text(sentence) for sentence in machine_sentences(timing)]
+    parts += [plain_text(f"· {line}") for line in _reasons(timing, letters)]
+    parts += [plain_text(sentence) for sentence in machine_sentences(timing)]
     return parts
 
 
@@ -79,14 +82,14 @@ def calibration_screen(calibration: Calibration, environment: str, model: str) -
     host, found = calibration.host, calibration.detectable
     refused = f"a margin under {_percent(found)}" if math.isfinite(found) else "every margin"
     return Group(
-        _text(f"{environment} against itself: {model}", "bold"),
-        _text(f"{host.get('node', '?')}, {host.get('cpu', '?')}, {host.get('cores', '?')} cores"),
-        _text(
-            f"{_count(calibration.experiments, 'experiment')} of {calibration.rounds} rounds; from round to round the "
+        plain_text(f"{environment} against itself: {model}", "bold"),
+        plain_text(f"{host.get('node', '?')}, {host.get('cpu', '?')}, {host.get('cores', '?')} cores"),
+        plain_text(
+            f"{count(calibration.experiments, 'experiment')} of {calibration.rounds} rounds; from round to round the "
             f"ratio of two equal times scatters by {_percent(calibration.spread)}."
         ),
-        _text(calibration_sentence(calibration)),
-        _text(f"Kept for this host: {refused} is refused from now on."),
+        plain_text(calibration_sentence(calibration)),
+        plain_text(f"Kept for this host: {refused} is refused from now on."),
     )
 
 
@@ -97,7 +100,7 @@ def _verdicts(timing: Timing, letters: dict[str, str]) -> Table:
     for cell in timing.cells:
         pair = pairs.get(cell.name)
         ms = "-" if cell.ms is None else f"{cell.ms:.3g}"
-        row: list[RenderableType] = [letters[cell.name], _text(cell.name), ms]
+        row: list[RenderableType] = [letters[cell.name], plain_text(cell.name), ms]
         if pair is None:
             table.add_row(*row, "reference", "", Text(_failure(cell), "red"))
             continue
@@ -137,7 +140,7 @@ def _costs(timing: Timing, letters: dict[str, str]) -> Table:
             _number(None if cell.peak_memory is None else cell.peak_memory / 2**20),
             _number(None if cell.artifact_bytes is None else cell.artifact_bytes / 2**20),
             str(cell.rounds),
-            _text(cell.version or "-"),
+            plain_text(cell.version or "-"),
         )
     return table
 
@@ -166,7 +169,7 @@ def machine_sentences(timing: Timing) -> list[str]:
         # Half the interval as a ratio: of a pair ten times slower, hundreds of percent are no width to speak of.
         width = max(math.expm1((math.log1p(e.high) - math.log1p(e.low)) / 2) for e in told)
         sentences.append(
-            f"{_count(told[0].rounds, 'round')} of fresh processes gave intervals of up to ±{_percent(width)}: a "
+            f"{count(told[0].rounds, 'round')} of fresh processes gave intervals of up to ±{_percent(width)}: a "
             f"difference smaller than that could not have been told from none."
         )
     if not timing.complete:
@@ -200,14 +203,14 @@ def _against(against: Against) -> list[RenderableType]:
     table = _table("environment", "ms then", "ms now", "slowdown then", "now", "change")
     for row in against.rows:
         slowdowns = ["-" if s is None else f"{s:+.1%}" for s in (row.slowdown_then, row.slowdown_now, row.change)]
-        table.add_row(_text(row.name), f"{row.ms_then:.3g}", f"{row.ms_now:.3g}", *slowdowns)
+        table.add_row(plain_text(row.name), f"{row.ms_then:.3g}", f"{row.ms_now:.3g}", *slowdowns)
     ratios = (
         f"slowdowns are against {against.reference}, as each run measured them"
         if against.reference is not None
         else "the runs have other references, so that only milliseconds can be put side by side"
     )
     told = f"Beside {other.run.folder} ({host}); information, no verdict rests on it: {ratios}."
-    return [_text(told), table if against.rows else _text("No environment is in both.")]
+    return [plain_text(told), table if against.rows else plain_text("No environment is in both.")]
 
 
 def _end(timing: Timing) -> list[RenderableType]:
@@ -215,7 +218,7 @@ def _end(timing: Timing) -> list[RenderableType]:
     failed = sum(cell.outcome.status is not Status.OK for cell in timing.cells)
     differ = sum(pair.outputs is Verdict.DIFFER for pair in timing.pairs)
     sentence = _SENTENCES[verdict]
-    sentence += f"; the outputs of {_count(differ, 'environment')} differ from the reference's" if differ else ""
+    sentence += f"; the outputs of {count(differ, 'environment')} differ from the reference's" if differ else ""
     sentence += f"; {failed} of {len(timing.cells)} environments failed" if failed else ""
     formula = "slowdown = time / time of the reference − 1"
     asked = f"margin {_percent(timing.options.margin)}, p{timing.options.percentile:g}, {timing.took_s:.0f} s"
@@ -234,21 +237,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _text(text: str, style: str = "") -> Text:
-    return Text(printable(text), style, overflow="fold")
-
-
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for column in columns:
-        justify: Any = "right" if column in _RIGHT or column.startswith("ms ") else "left"
-        table.add_column(column, justify=justify, no_wrap=column not in ("environment", "version", "verdict"))
-    return table
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"{_letter(number // 26 - 1)}{_letter(number % 26)}"
+    return plain_table(*columns, right=_RIGHT, wrapped=("environment", "version", "verdict"))

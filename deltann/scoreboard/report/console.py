@@ -7,7 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deltann.report.text import printable
+from deltann.report.tables import plain_table, plain_text
+from deltann.report.words import letter
 from deltann.scoreboard.cases import IMPORT_CHECKS
 from deltann.scoreboard.report.words import passed_share
 from deltann.scoreboard.row import FINDINGS, Result
@@ -35,7 +36,7 @@ def print_board(board: Scoreboard, console: Console) -> None:
 
 def screen(board: Scoreboard, width: int = 80) -> RenderableType:
     """The screen, `width` columns wide, as something rich can print."""
-    letters = {spec: _letter(number) for number, spec in enumerate(board.environments)}
+    letters = {spec: letter(number) for number, spec in enumerate(board.environments)}
     counts = _table(board, letters) if width >= _WIDE else _lines(board, letters)
     parts: list[RenderableType] = [
         Text(f"{len(board.record.cases)} test cases of onnx {board.document['onnx']}", "bold"),
@@ -47,7 +48,7 @@ def screen(board: Scoreboard, width: int = 80) -> RenderableType:
         "",
         *_remarks(board),
     ]
-    return Group(*(_text(part) if isinstance(part, str) else part for part in parts))
+    return Group(*(plain_text(part) if isinstance(part, str) else part for part in parts))
 
 
 def _table(board: Scoreboard, letters: dict[str, str]) -> Table:
@@ -55,7 +56,7 @@ def _table(board: Scoreboard, letters: dict[str, str]) -> Table:
     for spec, version in board.environments.items():
         counts = board.counts(spec)
         numbers = [Text(str(counts.get(result, 0)), _style(result, counts.get(result, 0))) for result in _HEADS]
-        table.add_row(letters[spec], _text(spec), _text(version), *numbers)
+        table.add_row(letters[spec], plain_text(spec), plain_text(version), *numbers)
     return table
 
 
@@ -64,7 +65,7 @@ def _lines(board: Scoreboard, letters: dict[str, str]) -> Group:
     for spec, version in board.environments.items():
         counts = board.counts(spec)
         words = ", ".join(f"{counts[result]} {result}" for result in Result if counts.get(result))
-        lines.append(_text(f"{letters[spec]} {spec} {version}: {words}"))
+        lines.append(plain_text(f"{letters[spec]} {spec} {version}: {words}"))
     return Group(*lines)
 
 
@@ -96,7 +97,7 @@ def _operators(board: Scoreboard, letters: dict[str, str], width: int) -> list[R
         columns.append(spec)
     table = _plain("", *(letters[spec] for spec in columns))
     for number, operator in enumerate(shown):
-        table.add_row(_text(operator), *(_text(cells[spec][number]) for spec in columns))
+        table.add_row(plain_text(operator), *(plain_text(cells[spec][number]) for spec in columns))
     cut = [f"… {len(failing) - len(shown)} more operators"] if len(failing) > len(shown) else []
     cut += [f"… {len(letters) - len(columns)} more environments"] if len(columns) < len(letters) else []
     return ["", "Failed of tested, where an operator fails (unsupported is no failure):", table, *cut]
@@ -127,18 +128,6 @@ def _style(result: Result, count: int) -> str:
     return "bold red" if count and result in FINDINGS else "" if count else "dim"
 
 
-def _text(text: str) -> Text:
-    """A text of any origin: never read as markup, nothing in it reaches the terminal as a command."""
-    return Text(printable(text), overflow="fold")
-
-
 def _plain(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for column in columns:
-        told = column in ("", "environment", "version")
-        table.add_column(column, justify="left" if told else "right", no_wrap=not told, overflow="fold")
-    return table
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"{_letter(number // 26 - 1)}{_letter(number % 26)}"
+    told = ("", "environment", "version")
+    return plain_table(*columns, right=[column for column in columns if column not in told], wrapped=told)
