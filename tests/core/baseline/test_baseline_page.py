@@ -14,7 +14,7 @@ from deltann.comparison.verdict import Verdict
 from deltann.report.baseline import drift_parts
 from deltann.timing.verdict import MARGIN, TimeVerdict
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "baselines.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "baselines.md").read_text()
 
 
 def side(tmp_path: Path, left_out: str) -> Path:
