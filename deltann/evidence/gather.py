@@ -25,6 +25,7 @@ from deltann.evidence.places import evidence_folder
 from deltann.evidence.request import Kind, Request
 from deltann.model import Model, load_model
 from deltann.outcome import Outcome, Status
+from deltann.runner.background import in_background
 from deltann.runner.cell import Limits, Work
 from deltann.runner.cells import Listener
 from deltann.sabotage import sabotage
@@ -73,13 +74,33 @@ def gather(
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "evidence.json", record)  # so that a run taken up again keeps what was done
-        if request.wants(Kind.ARBITER):
-            half = record["weights"] is not None
-            record["arbiter"] = _arbitrate(folder, _part(its, samples, folder), half, limits, listener)
-        if request.wants(Kind.POWER):
-            record["sabotage"] = _sabotage(folder, _part(its, chosen, folder), request.copies, limits, listener)
+        half = record["weights"] is not None
+        parts = _part(its, samples, folder), _part(its, chosen, folder)
+        record |= _side_by_side(folder, *parts, half, request, limits, listener)
         shutil.rmtree(folder / "inputs", ignore_errors=True)
         write_json(folder / "evidence.json", record)
+
+
+def _side_by_side(
+    folder: Path, disputed: Work, chosen: Work, half: bool, request: Request, limits: Limits, listener: Listener
+) -> dict[str, Any]:
+    """What was asked for: the arbiter on `disputed`, the copies on `chosen`, together, since neither is timed."""
+    scratch = Path(tempfile.mkdtemp(prefix="sabotage-", dir=folder))
+    told: dict[str, Any] = {}
+    try:
+        with (
+            Engine(folder / "arbiter.log", limits, cache_dir()) as arbiter,
+            Engine(folder / "sabotage.log", limits, scratch / "cache") as copier,
+        ):
+            if request.wants(Kind.POWER):
+                sabotaged = in_background(partial(_sabotage, folder, chosen, request.copies, copier, listener))
+            if request.wants(Kind.ARBITER):
+                told["arbiter"] = _arbitrate(folder, disputed, half, arbiter, listener)
+            if request.wants(Kind.POWER):
+                told["sabotage"] = sabotaged.result()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return told
 
 
 def _weights(model: Model) -> str | None:
@@ -93,7 +114,7 @@ def _weights(model: Model) -> str | None:
     return next((name for name, known in _HALVES.items() if known in types), None)
 
 
-def _arbitrate(folder: Path, work: Work, half: bool, limits: Limits, listener: Listener) -> dict[str, Any]:
+def _arbitrate(folder: Path, work: Work, half: bool, runner: Engine, listener: Listener) -> dict[str, Any]:
     """Run the graph in float64 and float32 by the first engine that can; tells which, or why none.
 
     `half`: its weights are of less than 32 bits.
@@ -108,21 +129,20 @@ def _arbitrate(folder: Path, work: Work, half: bool, limits: Limits, listener: L
             whys.append(why)
             continue
         told = partial(_tell, listener, "arbiter", work.samples)
-        with Engine(folder / "arbiter.log", limits, cache_dir()) as runner:
-            runs = {"float64": _EXACT[engine], "float32": _YARDSTICK[engine]}
-            failed = _first_failure(runner, runs, work, folder, told)
-            if failed is not None:
-                whys.append(f"{engine}: {failed.reason}")
-                for name in runs:  # another engine's arbiter would be taken for the next one's
-                    shutil.rmtree(folder / name, ignore_errors=True)
-                continue
-            perturbed = 0
-            while engine == "torch" and perturbed < PERTURBED:
-                seed = perturbed + 1
-                spec = f"torch[outputs=computed,perturb={seed},precision=float32,threads=1]"
-                if _first_failure(runner, {f"perturbed-{seed}": spec}, work, folder, told) is not None:
-                    break
-                perturbed = seed
+        runs = {"float64": _EXACT[engine], "float32": _YARDSTICK[engine]}
+        failed = _first_failure(runner, runs, work, folder, told)
+        if failed is not None:
+            whys.append(f"{engine}: {failed.reason}")
+            for name in runs:  # another engine's arbiter would be taken for the next one's
+                shutil.rmtree(folder / name, ignore_errors=True)
+            continue
+        perturbed = 0
+        while engine == "torch" and perturbed < PERTURBED:
+            seed = perturbed + 1
+            spec = f"torch[outputs=computed,perturb={seed},precision=float32,threads=1]"
+            if _first_failure(runner, {f"perturbed-{seed}": spec}, work, folder, told) is not None:
+                break
+            perturbed = seed
         return {"environment": _EXACT[engine], "perturbed": perturbed}
     return {"reason": "; ".join(whys)}
 
@@ -135,8 +155,8 @@ def _first_failure(runner: Engine, runs: Mapping[str, str], work: Work, folder: 
     return None
 
 
-def _sabotage(folder: Path, work: Work, copies: int, limits: Limits, listener: Listener) -> dict[str, Any]:
-    """Run the model and its sabotaged copies by the first engine that can."""
+def _sabotage(folder: Path, work: Work, copies: int, runner: Engine, listener: Listener) -> dict[str, Any]:
+    """Run the model and its sabotaged copies by the first engine that can; they lie beside `runner`'s own cache."""
     engine = next((name for name in _COPIED_BY if not _missing(name, work)), None)
     if engine is None:
         return {"reason": f"nothing is installed that reads this model; one of {', '.join(_COPIED_BY)} would"}
@@ -150,28 +170,24 @@ def _sabotage(folder: Path, work: Work, copies: int, limits: Limits, listener: L
     except (Unsupported, ValueError, EncodeError) as error:
         return {"reason": one_line(str(error))}
     told = partial(_tell, listener, "sabotage", None)
-    with (
-        tempfile.TemporaryDirectory(prefix="sabotage-", dir=folder) as scratch,
-        Engine(folder / "sabotage.log", limits, Path(scratch) / "cache") as runner,
-    ):
-        sound = runner.execute(engine, work.model, work, folder / "sound", told)
-        if sound.status is not Status.OK:
-            return {"reason": f"{engine}: {sound.reason}"}
-        copied = []
-        for number, copy in enumerate(made):
-            told(number)
-            path = Path(scratch) / "copy.onnx"
-            onnx.save_model(copy.proto, path)
-            reason = None
-            try:
-                model = replace(load_model(path), inputs=work.model.inputs)
-            except UsageError as error:
-                reason = one_line(str(error))
-            else:
-                outcome = runner.execute(engine, model, work, folder / f"copy-{number:02d}", told)
-                reason = None if outcome.status is Status.OK else outcome.reason
-            shutil.rmtree(Path(scratch) / "cache", ignore_errors=True)
-            copied.append({"name": copy.name, "kind": copy.kind, "description": copy.description, "reason": reason})
+    sound = runner.execute(engine, work.model, work, folder / "sound", told)
+    if sound.status is not Status.OK:
+        return {"reason": f"{engine}: {sound.reason}"}
+    copied = []
+    for number, copy in enumerate(made):
+        told(number)
+        path = runner.cache.parent / "copy.onnx"
+        onnx.save_model(copy.proto, path)
+        reason = None
+        try:
+            model = replace(load_model(path), inputs=work.model.inputs)
+        except UsageError as error:
+            reason = one_line(str(error))
+        else:
+            outcome = runner.execute(engine, model, work, folder / f"copy-{number:02d}", told)
+            reason = None if outcome.status is Status.OK else outcome.reason
+        shutil.rmtree(runner.cache, ignore_errors=True)
+        copied.append({"name": copy.name, "kind": copy.kind, "description": copy.description, "reason": reason})
     return {"environment": engine, "copies": copied}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from deltann import registry
@@ -18,6 +17,7 @@ from deltann.evidence.places import repeats_folder
 from deltann.evidence.repeats import repeat
 from deltann.model import Model
 from deltann.outcome import Outcome, Stage, Status, Symptom
+from deltann.runner.background import in_background
 from deltann.runner.deadlines import parse_deadlines
 from deltann.runner.local import Reply, WorkerProcess
 from deltann.runner.memory import DEFAULT, parse_memory
@@ -108,16 +108,8 @@ def begin(
     worker.limit_memory(limits.memory)
     prepare = {"op": "prepare", "environment": cell.environment, "model": model.to_json(), "cache": str(cache)}
     worker.send(prepare if calibration is None else {**prepare, "calibration": calibration})
-    begun = Begun(worker, worker.log, Future())
-
-    def watch() -> None:
-        try:
-            begun.ready.set_result(worker.wait(limits.seconds, lambda stage: notify(stage, 0)))
-        except BaseException as error:  # whoever asks for the result gets it
-            begun.ready.set_exception(error)
-
-    Thread(target=watch, daemon=True).start()
-    return begun
+    ready = in_background(lambda: worker.wait(limits.seconds, lambda stage: notify(stage, 0)))
+    return Begun(worker, worker.log, ready)
 
 
 def _ended(log: Path, outcome: Outcome) -> Begun:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from deltann.errors import UsageError
@@ -52,6 +53,7 @@ class WorkerProcess:
             )
         self._buffer = b""
         self._killed = False
+        self._reading = RLock()
         self._memory_limit: int | None = None
 
     def __enter__(self) -> WorkerProcess:
@@ -68,10 +70,11 @@ class WorkerProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        with self._reading:  # once a thread that waits has found it dead: its files' numbers are soon others'
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
 
     def limit_memory(self, limit: int) -> None:
         """Kill the worker where it and its children hold more than `limit` bytes of their own."""
@@ -110,6 +113,12 @@ class WorkerProcess:
         Raises:
             UsageError: the disk is full.
         """
+        with self._reading:
+            return self._wait(timeouts, on_stage, on_samples)
+
+    def _wait(
+        self, timeouts: Mapping[Stage, float], on_stage: Callable[[Stage], None], on_samples: Callable[[int], None]
+    ) -> Reply:
         if self._process.stdout is None or self._process.stdout.closed:
             return Reply(self._died())
         since = looked = time.monotonic()
