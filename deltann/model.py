@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ class Model:
         if self.format != "onnx":
             raise Unsupported(f"{self.name} is a .{self.format} file, not ONNX")
         return onnx.load(self.path, format="protobuf")
+
+    def external(self) -> tuple[Path, ...]:
+        """The files beside it that hold tensors of it, looked up anew.
+
+        Raises:
+            UsageError: one is missing, too short, or outside the model's folder.
+        """
+        return tuple(_external_files(self.path, onnx.load(self.path, format="protobuf", load_external_data=False)))
 
     def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> Model:
         """The same model with the named inputs' shapes made static."""
@@ -146,11 +155,19 @@ def fits_one_file(proto: onnx.ModelProto) -> bool:
         return False
 
 
-def sha256_of(path: Path) -> str:
-    """The digest that `load_model` gives the file as it is now, with its external data."""
-    if path.suffix.lower() == ".tflite":
-        return _digest([path])
-    return _digest([path, *_external_files(path, onnx.load(path, format="protobuf", load_external_data=False))])
+def unchanged(model: Model) -> bool:
+    """Whether the model's files hold what they held; False where they cannot be read.
+
+    What names the model may be a stranger's, and name any file: its bytes are compared before they are read as a model,
+    which only one with external data needs, and what reading it comes to is not told.
+    """
+    if not model.path.is_file():
+        return False
+    with suppress(OSError, ValueError, DecodeError, UsageError):
+        if _digest([model.path]) == model.sha256:
+            return True
+        return _digest([model.path, *model.external()]) == model.sha256
+    return False
 
 
 def _spec(path: Path, value: onnx.ValueInfoProto) -> TensorSpec:

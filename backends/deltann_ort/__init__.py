@@ -127,7 +127,7 @@ class OrtBackend:
             )
         values = settings(self, env)
         providers = session.providers_of(values, env.device)
-        if not fits_one_file(model.proto()):
+        if model.external() and not fits_one_file(model.proto()):
             raise Unsupported("with its external data the model exceeds 2 GB, the most that one protobuf file holds")
         disabled = _names(values)
         if providers == [CPU]:

@@ -23,7 +23,7 @@ from deltann.artifact import Artifact
 from deltann.backend import Backend, Calibrated, LowersWith, Tensors, calibration_samples, settings
 from deltann.environment import Environment
 from deltann.host import cpu_facts
-from deltann.model import Model, sha256_of
+from deltann.model import Model, unchanged
 
 _ABANDONED_S = 7 * 24 * 3600.0
 
@@ -52,7 +52,7 @@ def lower_or_reuse(
             artifact = backend.lower_calibrated(model, env, work, calibration)
         else:
             artifact = backend.lower(model, env, work)
-        if sha256_of(model.path) != model.sha256:
+        if not unchanged(model):
             raise RuntimeError(f"{model.path} changed while it was lowered; start again")
         artifact.save()
         return _replace(folder, work) or Artifact(folder, artifact.files, artifact.digest), False

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from deltann.cache import cache_dir
 from deltann.dataset import store
 from deltann.errors import UsageError
-from deltann.model import Model, sha256_of
+from deltann.model import Model, unchanged
 from deltann.runner.cell import Work
 from deltann.store import Run
 
@@ -25,7 +22,7 @@ def stored_work(run: Run, role: str) -> Work:
         UsageError: the model's file or its inputs are no longer there, or no longer the same.
     """
     model = run.models[role]
-    if not _unchanged(model):
+    if not unchanged(model):
         raise UsageError(f"{model.path} is no longer the model that {run.folder} was made of: run the comparison again")
     digest, samples = run.document["inputs"]["digest"][role], len(run.sample_names)
     for file in sorted((cache_dir() / "inputs").glob("*/inputs.json")):
@@ -39,22 +36,6 @@ def stored_work(run: Run, role: str) -> Work:
                 arrays = {s.name: file.parent / a["file"] for s, a in zip(specs, manifest["arrays"], strict=True)}
                 return Work(model, arrays, samples, run.document["rows"][role], batched)
     raise UsageError(f"the inputs of {run.folder} are no longer in the cache: run the comparison again")
-
-
-def _unchanged(model: Model) -> bool:
-    """Whether the model's file holds what it held; a run may be a stranger's, and name any file.
-
-    So its bytes are compared before it is read as a model, which only one with external data needs, and what reading
-    it comes to is not told.
-    """
-    if not model.path.is_file():
-        return False
-    with suppress(OSError, ValueError, DecodeError, UsageError):
-        with model.path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == model.sha256:
-                return True
-        return sha256_of(model.path) == model.sha256
-    return False
 
 
 def _batched(model: Model, manifest: Mapping[str, Any]) -> bool | None:
