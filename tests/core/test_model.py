@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from deltann.errors import UsageError
-from deltann.model import Model, TensorSpec, load_model
+from deltann.model import Model, TensorSpec, load_model, unchanged
 from deltann.testing.models import MODELS
 from deltann.testing.tiny import build, normal, tensor
 
@@ -159,6 +159,19 @@ def test_the_digest_covers_external_data(tmp_path: Path) -> None:
     data[5] ^= 1
     (tmp_path / "weights.bin").write_bytes(data)
     assert load_model(path).sha256 != before
+
+
+@pytest.mark.parametrize("file", ["external.onnx", "weights.bin"])
+def test_a_model_whose_files_change_is_no_longer_what_it_was(file: str, tmp_path: Path) -> None:
+    model = load_model(_external(tmp_path))
+    assert unchanged(model)
+    kept = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    assert not unchanged(model)
+    (tmp_path / file).unlink()
+    assert not unchanged(model)
+    (tmp_path / file).write_bytes(kept)
+    assert unchanged(model)
 
 
 def test_external_data_missing(tmp_path: Path) -> None:

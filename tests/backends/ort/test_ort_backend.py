@@ -138,12 +138,18 @@ def test_providers_of_another_device_than_the_named_are_refused(
 def test_a_model_beyond_protobufs_limit_is_unsupported(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = model.proto().ByteSize()
+    """Only its external data can bring it there."""
+    path = tmp_path / "model.onnx"
+    onnx.save_model(model.proto(), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    outside = load_model(path).bind({spec.name: spec.static_shape for spec in model.inputs})
+    assert outside.external() == (tmp_path / "weights.bin",)
+    assert model.external() == ()
+    size = outside.proto().ByteSize()
     monkeypatch.setattr(onnx.checker, "MAXIMUM_PROTOBUF", size + 1)
-    _lower(model, "ort", tmp_path / "fits")
+    _lower(outside, "ort", tmp_path / "fits")
     monkeypatch.setattr(onnx.checker, "MAXIMUM_PROTOBUF", size)
     with pytest.raises(Unsupported, match="exceeds 2 GB"):
-        _lower(model, "ort", tmp_path / "large")
+        _lower(outside, "ort", tmp_path / "large")
 
 
 def test_threads_reach_the_session(model: Model, tmp_path: Path) -> None:
