@@ -35,7 +35,7 @@ conformance: .venv/.ready
 
 scoreboard: .venv/.ready
 	$(BIN)/deltann scoreboard --backends reference,ort,torch,openvino-f32,tract,iree,tvm,tflite,tf \
-	  --out build/scoreboard --markdown docs/scoreboard.md
+	  --out build/scoreboard/$$(git rev-parse --short HEAD) --markdown docs/scoreboard.md
 
 benchmarks: .venv/.ready
 	$(BIN)/pip install --quiet --no-deps polygraphy==0.53.6

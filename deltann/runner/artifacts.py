@@ -89,12 +89,18 @@ def _key(backend: Backend, model: Model, env: Environment, calibration: Sequence
         "settings": settings(backend, env),
         "device": env.device or backend.devices()[0],
         "version": backend.version(),
-        "adapter": _source_digest(backend),
-        "with": [_told_of(name) for name in (backend.lowers_with if isinstance(backend, LowersWith) else ())],
+        "adapter": adapter_digest(backend),
         "calibration": calibration and _digest(calibration),
         "host": _cpu(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def adapter_digest(backend: Backend) -> str:
+    """Of the adapter's own code, and of what it lowers with beside its framework: other code, other results."""
+    others = backend.lowers_with if isinstance(backend, LowersWith) else ()
+    parts = [_source_digest(backend), *(_told_of(name) for name in others)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _digest(batches: Sequence[Tensors]) -> str:

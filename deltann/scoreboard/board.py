@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from deltann import registry
+from deltann.environment import Environment
 from deltann.errors import Unavailable, UsageError
 from deltann.host import git_revision, host
 from deltann.registry import own_version
+from deltann.runner.artifacts import adapter_digest
 from deltann.runner.cells import Listener
 from deltann.scoreboard.cases import Case, Collected, collect
 from deltann.scoreboard.environments import chosen
@@ -40,7 +43,10 @@ def scoreboard(
         "deltann": own_version(),
         "onnx": version("onnx"),
         "selection": selection.to_json(),
-        "environments": [{"spec": spec, "version": found} for spec, found in versions.items()],
+        "environments": [
+            {"spec": spec, "version": found, "adapter": adapter_digest(registry.get(Environment.parse(spec).backend))}
+            for spec, found in versions.items()
+        ],
         "timeout_s": limits.seconds,
         "memory_limit": limits.memory,
     }

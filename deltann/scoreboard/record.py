@@ -108,6 +108,7 @@ def open_record(folder: Path, asked: Mapping[str, Any]) -> Record | None:
         document = json.loads(path.read_text())
         schema = int(document["schema"])
         changed = [key for key in _IDENTITY if document[key] != asked[key]]
+        adapters = _adapters_changed(document, asked) if changed == ["environments"] else ""
         record = Record(folder, document)
         assert record.cases
         assert record.environments
@@ -116,7 +117,8 @@ def open_record(folder: Path, asked: Mapping[str, Any]) -> Record | None:
     if schema > SCHEMA:
         raise UsageError(f"{path}: schema {schema} is newer than this deltann reads ({SCHEMA}); upgrade deltann")
     if changed:
-        raise UsageError(f"{folder} holds a scoreboard of another {', '.join(changed)}: choose another --out")
+        what = f"made by another adapter of {adapters}" if adapters else f"of another {', '.join(changed)}"
+        raise UsageError(f"{folder} holds a scoreboard {what}: choose another --out")
     return record
 
 
@@ -125,6 +127,14 @@ def create_record(folder: Path, asked: Mapping[str, Any], cases: list[Case], mor
     document = {"schema": SCHEMA, **asked, **more, "cases": [asdict(case) for case in cases]}
     write_json(folder / _REQUEST, document)
     return Record(folder, document)
+
+
+def _adapters_changed(document: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The environments of which nothing but the adapter's code is another; empty where something else is."""
+    before, now = document["environments"], asked["environments"]
+    if [{**one, "adapter": ""} for one in before] != [{**one, "adapter": ""} for one in now]:
+        return ""
+    return ", ".join(b["spec"] for a, b in zip(before, now, strict=True) if a.get("adapter") != b["adapter"])
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:

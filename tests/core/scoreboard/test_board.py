@@ -17,6 +17,7 @@ import pytest
 
 from deltann.errors import UsageError
 from deltann.model import load_model
+from deltann.scoreboard import board as board_module
 from deltann.scoreboard.row import Result
 from deltann.study import Interrupted
 from deltann.testing.registration import registered
@@ -235,6 +236,14 @@ def test_another_request_does_not_go_on_there(make, there, monkeypatch, change, 
     del there
     with pytest.raises(UsageError, match=f"another {named}: choose another --out"):
         change(make, monkeypatch)
+
+
+def test_what_another_adapter_made_is_not_shown_as_this_ones(make, there, monkeypatch):
+    """A table made again would else be the old one, though the code that it tells of has changed."""
+    del there
+    monkeypatch.setattr(board_module, "adapter_digest", lambda _: "changed")
+    with pytest.raises(UsageError, match="made by another adapter of moody: choose another --out"):
+        make("moody", "test_abs")
 
 
 def test_a_folder_of_something_else_is_left_alone(make, tmp_path):
