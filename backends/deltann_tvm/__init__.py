@@ -41,7 +41,7 @@ class TvmBackend:
     summary: ClassVar[str] = "Apache TVM (Relax; LLVM or CUDA)"
     install: ClassVar[str] = "deltann[tvm]"
     distribution: ClassVar[str] = "apache-tvm"
-    lowers_with: ClassVar[Sequence[str]] = ("onnxslim",)
+    lowers_with: ClassVar[Sequence[str]] = ("onnxscript",)
     variants: ClassVar[Mapping[str, Variant]] = {
         **{f"O{level}": Variant({"level": level}, text) for level, text in LEVELS.items()},
         _TUNED: Variant({"level": _TUNED}, "MetaSchedule searches for schedules; see the option trials"),
@@ -152,13 +152,16 @@ class TvmBackend:
 
 
 def _set_threads(tvm: Any, wanted: int | None) -> None:
-    count = wanted or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    count = wanted or cores
+    if count > cores:  # a pool that is made now would take any number
+        raise UsageError(f"threads={count}: TVM runs at most one for each core, and there are {cores}; ask for fewer")
     # The pool reads the variable; TVM's own choice is half the CPUs on x86, so one thread where there are two.
     os.environ["TVM_NUM_THREADS"] = str(count)
     tvm.get_global_func("runtime.config_threadpool")(1, count)
     if wanted and tvm.runtime.num_threads() != wanted:
         raise UsageError(
-            f"threads={wanted}: TVM runs {tvm.runtime.num_threads()} threads here; ask for at most one for each core"
+            f"threads={wanted}: TVM runs {tvm.runtime.num_threads()} threads in this process; ask for them in another"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from onnx import inliner
 
 from deltann.errors import Unavailable, Unsupported, one_line
 from deltann.lowering.graph import operators
+from deltann.lowering.static import with_static_inputs
 from deltann.model import Model
 
 # Element types that numpy and TVM's LLVM code both handle, by numpy's names: bfloat16, float8 and int4 are no plain
@@ -74,24 +74,22 @@ def missing_operators(proto: onnx.ModelProto) -> list[str]:
 def fold(model: Model) -> onnx.ModelProto:
     """The model with its inputs' shapes static, its own functions inlined and what is constant computed.
 
-    onnxslim does it, with its fusions off: what is fused, and so how sums are rounded, is the level's business.
+    onnxscript's folder does it, by the specification's evaluator, and no other part of its optimiser: what is fused,
+    and so how sums are rounded, is the level's business.
     """
-    import onnxslim
+    import onnx_ir
+    from onnxscript import optimizer
 
     proto = model.proto()
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    shapes = {spec.name: spec.static_shape for spec in model.inputs}
-    for value in proto.graph.input:
-        if value.name in shapes:
-            dims = value.type.tensor_type.shape.dim
-            del dims[:]
-            dims.extend(onnx.TensorShapeProto.Dimension(dim_value=size) for size in shapes[value.name])
-    del proto.graph.value_info[:]  # as far as it holds symbols, it contradicts the static inputs
-    level = logging.getLogger().level
-    folded: onnx.ModelProto = onnxslim.slim(proto, skip_optimizations=["graph_fusion", "weight_tying"])
-    logging.getLogger().setLevel(level)  # onnxslim sets the root logger's
-    return folded
+    proto = with_static_inputs(proto, {spec.name: spec.static_shape for spec in model.inputs})
+    whole = onnx_ir.from_proto(proto)
+    optimizer.fold_constants(
+        whole, onnx_shape_inference=True, input_size_limit=sys.maxsize, output_size_limit=sys.maxsize
+    )
+    optimizer.remove_unused_nodes(whole)
+    return onnx_ir.to_proto(whole)
 
 
 def to_relax(proto: onnx.ModelProto, model: Model) -> tuple[Any, list[str]]:
