@@ -78,7 +78,9 @@ def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
             raise UsageError(
                 f"--from takes no --{next(iter(given), 'bench').replace('_', '-')}: a stored run is only judged anew"
             )
-        result = _load(from_run, thresholds)
+        import deltann
+
+        result = deltann.load(from_run, **thresholds)
     else:
         for needed in ("model", "backends"):
             if needed not in given:
@@ -88,12 +90,6 @@ def compare(from_run: Path | None, bench: bool, **options: Any) -> None:
     from deltann.timing.stored import timing
 
     sys.exit(show(with_times(result, timing(result.run, result=result)), reports))
-
-
-def _load(folder: Path, thresholds: Mapping[str, Any]) -> Result:
-    import deltann
-
-    return deltann.load(folder, **thresholds)
 
 
 def _run(
